@@ -1,0 +1,3 @@
+"""Train, measure and ship small keyword spotters."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,4 @@
+"""`python -m kwscli`: the same as the `kws` command."""
+from .cli import main
+
+main()

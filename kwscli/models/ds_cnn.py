@@ -1,0 +1,42 @@
+"""Depthwise separable convolutions: "Hello Edge: Keyword Spotting on Microcontrollers", arXiv 1711.07128, section 4.
+
+`model_size_info`: the number of convolutions, then for each: filters, kernel height and width, stride in time and in
+frequency. The first is a full convolution, the others a depthwise one followed by a pointwise (1 x 1) one.
+"""
+from ..errors import KwsError
+
+SIZES = {
+    "s": (5, 64, 10, 4, 2, 2) + 4 * (64, 3, 3, 1, 1),
+    "m": (5, 172, 10, 4, 2, 1, 172, 3, 3, 2, 2) + 3 * (172, 3, 3, 1, 1),
+    "l": (6, 276, 10, 4, 2, 1, 276, 3, 3, 2, 2) + 4 * (276, 3, 3, 1, 1),
+}
+
+
+def layers_of(size):
+    """`model_size_info` -> one (filters, kernel, stride) a convolution."""
+    count = size[0] if size else 0
+    if count < 1 or len(size) != 1 + 5 * count:
+        raise KwsError(
+            "--model-size-info of ds_cnn is the number of convolutions, then five integers for each (filters, kernel "
+            "height, kernel width, stride in time, stride in frequency): found %d integers, which is not 1 + 5 x %d"
+            % (len(size), count)
+        )
+    rows = [size[start : start + 5] for start in range(1, len(size), 5)]
+    return [(filters, (height, width), (time, frequency)) for filters, height, width, time, frequency in rows]
+
+
+def build(net, features, label_count, size):
+    """features [batch, frame_count, dct_coefficient_count] -> logits [batch, label_count]."""
+    x = net.reshape(features, net.shape(features) + (1,))
+    for index, (filters, kernel, stride) in enumerate(layers_of(size)):
+        if index == 0:
+            with net.scope("conv_1"):
+                x = net.relu(net.batch_norm(net.conv(x, filters, kernel, stride)))
+            continue
+        with net.scope("conv_ds_%d" % index):
+            with net.scope("depthwise"):
+                x = net.relu(net.batch_norm(net.depthwise_conv(x, kernel, stride)))
+            with net.scope("pointwise"):
+                x = net.relu(net.batch_norm(net.conv(x, filters, (1, 1))))
+    with net.scope("fc1"):
+        return net.dense(net.global_average_pool(x), label_count)
