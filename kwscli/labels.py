@@ -1,5 +1,6 @@
 """The labels of a network: `_silence_`, `_unknown_`, then the keywords, in this order everywhere."""
 from .errors import KwsError
+from .files import replacing
 
 SILENCE = "_silence_"
 UNKNOWN = "_unknown_"
@@ -29,5 +30,5 @@ def read_labels(path):
 
 def write_labels(path, labels):
     """Write `labels.txt` as the field's scripts read it: one label a line."""
-    with open(path, "w", encoding="utf-8") as lines:
+    with replacing(path) as lines:
         lines.write("\n".join(labels) + "\n")

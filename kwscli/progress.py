@@ -39,16 +39,18 @@ class Progress:
         if self._bar:
             self._bar.close()
 
-    def update(self, count=1):
-        """`count` more units are done."""
+    def update(self, count=1, note=""):
+        """`count` more units are done; `note` is shown behind them."""
         self._done += count
         if self._bar:
+            if note:
+                self._bar.set_postfix_str(note, refresh=False)
             self._bar.update(count)
             return
         now = time.monotonic()
         if now - self._last_line >= SECONDS_BETWEEN_LINES:
             self._last_line = now
-            say(self._line(now - self._started))
+            say(self._line(now - self._started) + (", " + note if note else ""))
 
     def _line(self, elapsed):
         shown = tqdm.tqdm.format_sizeof if self._unit == "B" else "{:,}".format

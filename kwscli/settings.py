@@ -137,6 +137,26 @@ class TrainSettings:
         return self.learning_rate[-1]
 
 
+@dataclass(frozen=True)
+class DeviceSettings:
+    """What the network runs on, and what is looked at while it runs."""
+
+    device: str = setting("auto", "What to run on; auto takes an NPU, else a GPU, else the CPU.",
+                          choices=("auto", "npu", "gpu", "cpu"))
+    device_id: Optional[int] = setting(
+        None, "Which of several (default: $ASCEND_DEVICE_ID, else $DEVICE_ID, else 0).", minimum=0
+    )
+    precision_mode: Optional[str] = setting(
+        None, "Which operations an NPU computes in float16 (default there: allow_mix_precision).",
+        choices=("allow_fp32_to_fp16", "force_fp16", "must_keep_origin_dtype", "allow_mix_precision"),
+    )
+    over_dump: bool = setting(False, "Look for overflows, and keep the tensors that have one.")
+    data_dump_flag: bool = setting(False, "Keep tensors of the steps of --data-dump-step.")
+    data_dump_step: str = setting("10", "Steps to keep tensors of: 0|5|10-20.")
+    profiling: bool = setting(False, "Trace where the time of a step goes.")
+    data_save_path: str = setting("", "Where dumps and traces go (default: TRAIN_DIR/data).")
+
+
 def types_of(settings_class):
     """{field name: (element type, is a tuple)} of a settings class."""
     found = {}
@@ -163,6 +183,14 @@ def from_json(settings_class, values, where):
     )
 
 
-def is_finite(value):
-    """Whether a number from a flag can be used: neither NaN nor infinite."""
-    return not isinstance(value, float) or math.isfinite(value)
+def pick(settings_class, values, **base):
+    """The settings object that flags {name: value or None} describe, over `base`, over the defaults."""
+    for field in dataclasses.fields(settings_class):
+        value = values.get(field.name)
+        if value is None:
+            continue
+        for item in value if isinstance(value, tuple) else (value,):
+            if isinstance(item, float) and not math.isfinite(item):
+                raise KwsError("--%s is %s; give a number" % (field.name.replace("_", "-"), item))
+        base[field.name] = value
+    return settings_class(**base)

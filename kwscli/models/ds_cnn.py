@@ -4,22 +4,23 @@
 frequency. The first is a full convolution, the others a depthwise one followed by a pointwise (1 x 1) one.
 """
 from ..errors import KwsError
+from . import CONVOLUTION, HELLO_EDGE, Size
 
 SIZES = {
-    "s": (5, 64, 10, 4, 2, 2) + 4 * (64, 3, 3, 1, 1),
-    "m": (5, 172, 10, 4, 2, 1, 172, 3, 3, 2, 2) + 3 * (172, 3, 3, 1, 1),
-    "l": (6, 276, 10, 4, 2, 1, 276, 3, 3, 2, 2) + 4 * (276, 3, 3, 1, 1),
+    "s": Size((5, 64, 10, 4, 2, 2) + 4 * (64, 3, 3, 1, 1), {}, 94.4, HELLO_EDGE),
+    "m": Size((5, 172, 10, 4, 2, 1, 172, 3, 3, 2, 2) + 3 * (172, 3, 3, 1, 1), {}, 94.9, HELLO_EDGE),
+    "l": Size((6, 276, 10, 4, 2, 1, 276, 3, 3, 2, 2) + 4 * (276, 3, 3, 1, 1), {}, 95.4, HELLO_EDGE),
 }
 
 
 def layers_of(size):
     """`model_size_info` -> one (filters, kernel, stride) a convolution."""
     count = size[0] if size else 0
-    if count < 1 or len(size) != 1 + 5 * count:
+    if count < 1 or len(size) != 1 + 5 * count or min(size) < 1:
         raise KwsError(
-            "--model-size-info of ds_cnn is the number of convolutions, then five integers for each (filters, kernel "
-            "height, kernel width, stride in time, stride in frequency): found %d integers, which is not 1 + 5 x %d"
-            % (len(size), count)
+            "--model-size-info of ds_cnn is the number of convolutions, then five integers greater than zero for each "
+            "(%s): found %d integers, where %d convolutions take 1 + 5 x %d; their smallest is %s"
+            % (", ".join(CONVOLUTION), len(size), count, count, min(size, default="none"))
         )
     rows = [size[start : start + 5] for start in range(1, len(size), 5)]
     return [(filters, (height, width), (time, frequency)) for filters, height, width, time, frequency in rows]

@@ -5,75 +5,238 @@ Tensors are [batch, height (time), width (frequency), channels], as TensorFlow's
 """
 import tensorflow.compat.v1 as tf
 
+from . import shapes
+
 _KERNEL = tf.glorot_uniform_initializer
+# Batch norm as the published DS-CNN has it: how much of an average stays each step, and what keeps the division safe.
+_DECAY = 0.96
+_EPSILON = 0.001
 
 
 class GraphLayers:
     """Layers over `tf.get_variable`: built twice under `tf.AUTO_REUSE`, training and inference share variables.
 
     training: whether dropout acts and batch norm uses the batch's own statistics.
+    dropout_rate: share of units dropped wherever the architecture can drop; None: as its paper does.
     """
 
-    def __init__(self, training):
+    def __init__(self, training, dropout_rate=None):
         self.training = training
+        self.dropout_rate = dropout_rate
 
     def scope(self, name):
         """A context that prefixes the names of the variables made inside."""
         return tf.variable_scope(name)
 
     def shape(self, x):
-        """(height, width, channels) or (units,) of x."""
+        """(height, width, channels), (frames, channels) or (units,) of x."""
         return tuple(x.shape.as_list()[1:])
 
     def reshape(self, x, shape):
         """x [batch, ...] -> [batch, *shape]."""
         return tf.reshape(x, (-1,) + tuple(shape))
 
-    def conv(self, x, filters, kernel, stride=(1, 1), padding="SAME", bias=False):
+    def conv(self, x, filters, kernel, stride=(1, 1), padding="SAME"):
         """2-D convolution: x [batch, h, w, c] -> [batch, h', w', filters]."""
-        weights = tf.get_variable("weights", tuple(kernel) + (self.shape(x)[-1], filters), initializer=_KERNEL())
-        y = tf.nn.conv2d(x, weights, strides=(1,) + tuple(stride) + (1,), padding=padding)
-        return self._biased(y) if bias else y
+        self._slide(x, kernel, stride, padding)
+        weights = self._weights("weights", tuple(kernel) + (self.shape(x)[-1], filters))
+        return tf.nn.conv2d(x, weights, strides=(1,) + tuple(stride) + (1,), padding=padding)
 
-    def depthwise_conv(self, x, kernel, stride=(1, 1), padding="SAME", bias=False):
-        """One filter a channel: x [batch, h, w, c] -> [batch, h', w', c]."""
-        weights = tf.get_variable("weights", tuple(kernel) + (self.shape(x)[-1], 1), initializer=_KERNEL())
-        y = tf.nn.depthwise_conv2d(x, weights, strides=(1,) + tuple(stride) + (1,), padding=padding)
-        return self._biased(y) if bias else y
+    def depthwise_conv(self, x, kernel, stride=(1, 1), padding="SAME", dilation=1):
+        """One filter a channel: x [batch, h, w, c] -> [batch, h', w', c].
+
+        dilation: frames from one tap of the kernel to the next; more than 1 for a stride of 1 and a width of 1 only.
+        """
+        self._slide(x, kernel, stride, padding)
+        weights = self._weights("weights", tuple(kernel) + (self.shape(x)[-1], 1))
+        if dilation > 1:
+            return self._dilated(x, weights, dilation)
+        if stride[0] != stride[1]:
+            padded = self._padded(x, kernel, stride) if padding == "SAME" else x
+            y = tf.nn.depthwise_conv2d(padded, weights, strides=(1, 1, 1, 1), padding="VALID")
+            return y[:, :: stride[0], :: stride[1]]  # TensorFlow's kernels only know equal strides
+        return tf.nn.depthwise_conv2d(x, weights, strides=(1,) + tuple(stride) + (1,), padding=padding)
+
+    def _dilated(self, x, weights, dilation):
+        """Frames that a dilated kernel sees together become a row, side by side with those it sees at other places.
+
+        What is left is an ordinary convolution, where TensorFlow would go through SpaceToBatch.
+        """
+        height, width, channels = self.shape(x)
+        rows = -(-height // dilation)
+        x = self.reshape(self._pad(x, 0, rows * dilation - height), (rows, dilation * width, channels))
+        y = tf.nn.depthwise_conv2d(x, weights, strides=(1, 1, 1, 1), padding="SAME")
+        return self.reshape(y, (rows * dilation, width, channels))[:, :height]
+
+    def pad_time(self, x, frames):
+        """`frames` of zeros before and after: x [batch, h, w, c] -> [batch, h + 2 frames, w, c]."""
+        return self._pad(x, frames, frames)
 
     def dense(self, x, units, bias=True):
         """Fully connected: x [batch, n] -> [batch, units]."""
-        weights = tf.get_variable("weights", (self.shape(x)[-1], units), initializer=_KERNEL())
-        y = tf.matmul(x, weights)
-        return self._biased(y) if bias else y
+        y = tf.matmul(x, self._weights("weights", (self.shape(x)[-1], units)))
+        return self.bias(y) if bias else y
 
-    def _biased(self, y):
-        return tf.nn.bias_add(y, tf.get_variable("biases", (self.shape(y)[-1],), initializer=tf.zeros_initializer()))
+    def bias(self, x):
+        """A learned number added to each channel."""
+        return tf.nn.bias_add(x, self._constants("biases", 0.0, self.shape(x)[-1:]))
 
-    def batch_norm(self, x, scale=False, decay=0.96, epsilon=0.001):
+    def constant_matmul(self, x, matrix):
+        """A fixed linear map of the last axis: x [batch, frames, n], matrix [n, m] -> [batch, frames, m]."""
+        y = tf.matmul(tf.reshape(x, (-1, matrix.shape[0])), matrix)
+        return self.reshape(y, self.shape(x)[:-1] + matrix.shape[1:])
+
+    def batch_norm(self, x, scale=False):
         """Batch normalisation (arXiv 1502.03167) with a learned offset and, if `scale`, a learned factor.
 
-        A training batch moves the averages that inference uses by 1 - decay; `train` runs those updates.
+        A training batch moves the averages that inference uses; `train` runs those updates.
         """
-        shape = (self.shape(x)[-1],)
-        beta = tf.get_variable("beta", shape, initializer=tf.zeros_initializer())
-        gamma = tf.get_variable("gamma", shape, initializer=tf.ones_initializer()) if scale else tf.ones(shape)
-        mean = tf.get_variable("moving_mean", shape, initializer=tf.zeros_initializer(), trainable=False)
-        variance = tf.get_variable("moving_variance", shape, initializer=tf.ones_initializer(), trainable=False)
-        if not self.training:
-            return tf.nn.fused_batch_norm(x, gamma, beta, mean, variance, epsilon=epsilon, is_training=False)[0]
-        y, batch_mean, batch_variance = tf.nn.fused_batch_norm(x, gamma, beta, epsilon=epsilon, is_training=True)
-        for average, value in ((mean, batch_mean), (variance, batch_variance)):
-            tf.add_to_collection(tf.GraphKeys.UPDATE_OPS, tf.assign_sub(average, (1 - decay) * (average - value)))
-        return y
+        shape = self.shape(x)[-1:]
+        beta, mean, variance = self._norm_variables(shape)
+        gamma = self._constants("gamma", 1.0, shape) if scale else tf.ones(shape)
+        image = x if x.shape.ndims == 4 else self.reshape(x, (1, 1) + shape)
+        if self.training:
+            y, *batch = tf.nn.fused_batch_norm(image, gamma, beta, epsilon=_EPSILON, is_training=True)
+            self._update((mean, variance), batch)
+        else:
+            y = tf.nn.fused_batch_norm(image, gamma, beta, mean, variance, epsilon=_EPSILON, is_training=False)[0]
+        return y if x.shape.ndims == 4 else self.reshape(y, shape)
+
+    def sub_spectral_norm(self, x, bands):
+        """Batch norm of each of `bands` bands of frequency by itself (arXiv 2103.13620): x [batch, h, w, c] -> same."""
+        height, width, channels = self.shape(x)
+        band_width = shapes.band_width(self._name(), (height, width), bands)
+        shape = (bands, 1, channels)
+        beta, mean, variance = self._norm_variables(shape)
+        gamma = self._constants("gamma", 1.0, shape)
+        rows = self.reshape(x, (bands, band_width, channels))
+        if self.training:
+            batch = tf.nn.moments(rows, axes=(0, 2), keepdims=True)
+            self._update((mean, variance), [tf.reshape(value, shape) for value in batch])
+            mean, variance = batch
+        y = tf.nn.batch_normalization(rows, mean, variance, beta, gamma, _EPSILON)
+        return self.reshape(y, (height, width, channels))
 
     def relu(self, x):
         return tf.nn.relu(x)
+
+    def swish(self, x):
+        return x * tf.sigmoid(x)
+
+    def add(self, x, y):
+        """x + y, where an axis of y may be 1."""
+        return x + y
+
+    def max_pool(self, x, size):
+        """The largest of each tile of `size`: x [batch, h, w, c] -> [batch, h / size, w / size, c], rounded up."""
+        window = (1,) + tuple(size) + (1,)
+        return tf.nn.max_pool(x, ksize=window, strides=window, padding="SAME")
+
+    def average_frequency(self, x):
+        """x [batch, h, w, c] -> [batch, h, 1, c]."""
+        return tf.reduce_mean(x, axis=2, keepdims=True)
 
     def global_average_pool(self, x):
         """x [batch, h, w, c] -> [batch, c]."""
         return tf.reduce_mean(x, axis=(1, 2))
 
-    def dropout(self, x, rate):
-        """Drops this share of the units while training."""
-        return tf.nn.dropout(x, rate=rate) if self.training and rate else x
+    def dropout(self, x, rate=0.0, whole_channels=False):
+        """Drops this share of the units (or of the channels, each as a whole) while training."""
+        rate = rate if self.dropout_rate is None else self.dropout_rate
+        if not self.training or not rate:
+            return x
+        return tf.nn.dropout(x, rate=rate, noise_shape=(x.shape[0], 1, 1, x.shape[-1]) if whole_channels else None)
+
+    def lstm(self, x, units, projection=None, peepholes=False):
+        """LSTM unrolled over frames: x [batch, frames, n] -> its last output [batch, projection or units].
+
+        Gates lie as TensorFlow's cells have them: input, candidate, forget, output; the forget gate starts open.
+        """
+        gates = self._frame_by_frame(x, 4 * units, [0.0] * 2 * units + [1.0] * units + [0.0] * units)
+        recurrent = self._weights("recurrent_weights", (projection or units, 4 * units))
+        to_input, to_forget, to_output = [
+            self._weights("peephole_" + gate, (units,)) if peepholes else None for gate in ("input", "forget", "output")
+        ]
+        project = self._weights("projection_weights", (units, projection)) if projection else None
+        output = cell = None  # both are zero before the first frame, so what they multiply is left out there
+        for gate in gates:
+            if cell is None:
+                i, j, _, o = tf.split(gate, 4, axis=1)
+                cell = tf.sigmoid(i) * tf.tanh(j)
+            else:
+                i, j, f, o = tf.split(gate + tf.matmul(output, recurrent), 4, axis=1)
+                if peepholes:
+                    i, f = i + to_input * cell, f + to_forget * cell
+                cell = tf.sigmoid(f) * cell + tf.sigmoid(i) * tf.tanh(j)
+            output = tf.sigmoid(o + to_output * cell if peepholes else o) * tf.tanh(cell)
+            output = tf.matmul(output, project) if projection else output
+        return output
+
+    def gru(self, x, units, layers=1):
+        """`layers` GRUs over each other, unrolled: x [batch, frames, n] -> the last output [batch, units]."""
+        for layer in range(1, layers + 1):
+            with self.scope("layer_%d" % layer):
+                outputs = self._gru_outputs(x, units)
+            x = tf.stack(outputs, axis=1) if layer < layers else None
+        return outputs[-1]
+
+    def _gru_outputs(self, x, units):
+        """One GRU: x [batch, frames, n] -> a [batch, units] for each frame; both gates start open."""
+        inputs = self._frame_by_frame(x, 3 * units, [1.0] * 2 * units + [0.0] * units)
+        gate_weights = self._weights("gate_weights", (units, 2 * units))
+        candidate_weights = self._weights("candidate_weights", (units, units))
+        outputs = []
+        for frame in inputs:
+            gates, candidate = tf.split(frame, (2 * units, units), axis=1)
+            if not outputs:  # the output before the first frame is zero
+                update = tf.sigmoid(gates[:, units:])
+                outputs.append((1.0 - update) * tf.tanh(candidate))
+                continue
+            last = outputs[-1]
+            reset, update = tf.split(tf.sigmoid(gates + tf.matmul(last, gate_weights)), 2, axis=1)
+            candidate = tf.tanh(candidate + tf.matmul(reset * last, candidate_weights))
+            outputs.append(candidate + update * (last - candidate))
+        return outputs
+
+    def _frame_by_frame(self, x, units, start):
+        """What each frame adds to the gates, all in one product: x [batch, frames, n] -> frames of [batch, units]."""
+        frames, channels = self.shape(x)
+        y = tf.matmul(tf.reshape(x, (-1, channels)), self._weights("input_weights", (channels, units)))
+        y = tf.nn.bias_add(y, self._constants("biases", start, (units,)))
+        return tf.unstack(self.reshape(y, (frames, units)), axis=1)
+
+    def _slide(self, x, kernel, stride, padding):
+        return shapes.slide(self._name(), self.shape(x), kernel, stride, padding)
+
+    def _name(self):
+        return tf.get_variable_scope().name
+
+    def _pad(self, x, before, after):
+        return tf.pad(x, ((0, 0), (before, after), (0, 0), (0, 0)))
+
+    def _padded(self, x, kernel, stride):
+        """The zeros that "SAME" adds for these strides: half before, half and what is odd after."""
+        missing = [
+            max((-(-size // step) - 1) * step + taps - size, 0)
+            for size, taps, step in zip(self.shape(x), kernel, stride)
+        ]
+        return tf.pad(x, [(0, 0)] + [(count // 2, count - count // 2) for count in missing] + [(0, 0)])
+
+    def _weights(self, name, shape):
+        return tf.get_variable(name, shape, initializer=_KERNEL())
+
+    def _constants(self, name, start, shape, trainable=True):
+        return tf.get_variable(name, shape, initializer=tf.constant_initializer(start), trainable=trainable)
+
+    def _norm_variables(self, shape):
+        """(offset, average mean, average variance) of a norm."""
+        return (
+            self._constants("beta", 0.0, shape),
+            self._constants("moving_mean", 0.0, shape, trainable=False),
+            self._constants("moving_variance", 1.0, shape, trainable=False),
+        )
+
+    def _update(self, averages, batch):
+        """Moves averages towards a batch's, when `train` runs the update."""
+        for average, value in zip(averages, batch):
+            tf.add_to_collection(tf.GraphKeys.UPDATE_OPS, tf.assign_sub(average, (1 - _DECAY) * (average - value)))

@@ -1,0 +1,84 @@
+"""Weights to and from files in the format of TensorFlow's Saver."""
+import os
+
+import tensorflow.compat.v1 as tf
+
+from . import network, session
+from .errors import KwsError
+from .progress import say
+
+
+class UnreadableCheckpoint(KwsError):
+    """A checkpoint that is not whole."""
+
+
+class Writer:
+    """Saves and restores everything a training needs: weights, averages, the optimiser's state, the step.
+
+    Made before the graph is finalised.
+    """
+
+    def __init__(self):
+        self._saver = tf.train.Saver(tf.global_variables(), max_to_keep=None)
+
+    def write(self, session, prefix):
+        try:
+            self._saver.save(session, prefix, write_meta_graph=False, write_state=False)
+        except tf.errors.OpError as error:
+            raise KwsError("cannot write the checkpoint %s: %s" % (prefix, _first_line(error)))
+
+    def read(self, session, prefix):
+        _restore(self._saver, session, prefix)
+
+
+def inference_session(description, prefix, batch_size):
+    """An open session and the InferenceGraph in it, with the weights of a checkpoint."""
+    with tf.Graph().as_default() as graph:
+        inference = network.inference(description, batch_size)
+    return restored_session(graph, description, prefix), inference
+
+
+def restored_session(graph, description, prefix):
+    """An open session on a graph whose network has the weights of a checkpoint."""
+    with graph.as_default():
+        saver = tf.train.Saver(network.variables_of(description))
+    opened = session.open_session(graph)
+    try:
+        _restore(saver, opened, prefix)
+    except BaseException:
+        opened.close()
+        raise
+    return opened
+
+
+def _restore(saver, session, prefix):
+    try:
+        saver.restore(session, prefix)
+    except (tf.errors.OpError, ValueError) as error:
+        raise UnreadableCheckpoint("the checkpoint %s cannot be read: %s" % (prefix, _first_line(error)))
+
+
+def _first_line(error):
+    lines = [line.strip() for line in str(getattr(error, "message", None) or error).splitlines() if line.strip()]
+    return lines[0] if lines else type(error).__name__
+
+
+def start_from(session, prefix, description):
+    """Begin with the weights of another run where names and shapes agree; the rest, such as other labels', stay new."""
+    try:
+        reader = tf.train.load_checkpoint(prefix)
+        shapes = reader.get_variable_to_shape_map()
+    except (tf.errors.OpError, ValueError) as error:
+        raise UnreadableCheckpoint("the checkpoint %s cannot be read: %s" % (prefix, _first_line(error)))
+    variables = network.variables_of(description)
+    taken = [one for one in variables if shapes.get(one.op.name) == one.shape.as_list()]
+    if not taken:
+        raise KwsError(
+            "%s has no weights for a %s of this size; its variables are: %s"
+            % (prefix, description.architecture, ", ".join(sorted(shapes)[:5]) + ", ...")
+        )
+    _restore(tf.train.Saver(taken), session, prefix)
+    left = sorted(set(variables) - set(taken), key=lambda one: one.op.name)
+    say("Starting from %s%s." % (
+        os.path.basename(prefix), "; new: " + ", ".join(one.op.name for one in left) if left else ""
+    ))

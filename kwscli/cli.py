@@ -1,0 +1,312 @@
+"""The `kws` command: flags -> settings -> one call -> the printed result. TensorFlow is imported only where it is used."""
+import contextlib
+import dataclasses
+import json
+import os
+import re
+import warnings
+
+import click
+
+from . import __version__, files, models
+from .errors import KwsError
+from .settings import DataSettings, DeviceSettings, FeatureSettings, TrainSettings, types_of
+
+_INTEGER = re.compile(r"-?\d+")
+
+
+class List(click.ParamType):
+    """Values separated by commas or spaces -> a tuple of `kind`."""
+
+    def __init__(self, kind):
+        self.kind, self.name = kind, {int: "integers", float: "numbers", str: "words"}[kind]
+
+    def convert(self, value, param, ctx):
+        if isinstance(value, tuple):
+            return value
+        try:
+            return tuple(self.kind(item) for item in value.replace(",", " ").split())
+        except ValueError:
+            self.fail("%r is not a list of %s; separate them by commas" % (value, self.name), param, ctx)
+
+
+class Command(click.Command):
+    """A command whose flags are spelt with dashes or underscores, as the field's scripts spell them."""
+
+    def parse_args(self, ctx, args):
+        return super().parse_args(ctx, list(self._in_our_spelling(args)))
+
+    def _in_our_spelling(self, args):
+        args = list(args)
+        flags = {option: param for param in self.params for option in param.opts}
+        while args:
+            arg = args.pop(0)
+            if arg == "--":
+                yield arg
+                yield from args
+                return
+            if arg.startswith("--"):
+                name, equals, value = arg.partition("=")
+                arg = name.replace("_", "-") + equals + value
+            yield arg
+            param = flags.get(arg)
+            if param is None:
+                continue
+            if isinstance(param.type, List) and param.type.kind is int:
+                numbers = []
+                while args and _INTEGER.fullmatch(args[0]):
+                    numbers.append(args.pop(0))
+                if numbers:
+                    yield ",".join(numbers) + ("," + args.pop(0) if args and _is_integers(args[0]) else "")
+            elif param.type is click.BOOL and not (args and _is_bool(args[0])):
+                yield "true"  # `--check_nans` alone, beside `--check_nans True`
+
+
+def _is_integers(text):
+    return all(_INTEGER.fullmatch(part) for part in text.replace(",", " ").split())
+
+
+def _is_bool(text):
+    return text.lower() in ("true", "false", "1", "0", "yes", "no", "t", "f", "y", "n", "on", "off")
+
+
+class Group(click.Group):
+    """Shows what is the user's to mend as one line and an exit status; our own bugs keep their traceback."""
+
+    command_class = Command
+
+    def invoke(self, ctx):
+        try:
+            return super().invoke(ctx)
+        except KwsError as error:
+            shown = click.ClickException(str(error))
+            shown.exit_code = error.exit_status
+            raise shown
+        except OSError as error:
+            if error.errno not in files.USERS_ERRNOS:
+                raise
+            raise click.ClickException(files.explain(error))
+
+
+def options(settings_class):
+    """One --option for each field of a settings class. A flag that is not given is None: the class knows the default."""
+
+    def decorate(function):
+        kinds = types_of(settings_class)
+        for field in reversed(dataclasses.fields(settings_class)):
+            kind, is_tuple = kinds[field.name]
+            default = field.default
+            if isinstance(default, tuple):
+                default = ",".join("%g" % item if kind is float else str(item) for item in default)
+            function = click.option(
+                "--" + field.name.replace("_", "-"),
+                type=_click_type(kind, is_tuple, field.metadata),
+                help=field.metadata["help"] + ("" if default is None else "  [default: %s]" % default),
+                metavar="BOOL" if kind is bool else None,
+            )(function)
+        return function
+
+    return decorate
+
+
+def _click_type(kind, is_tuple, metadata):
+    if metadata["choices"]:
+        return click.Choice(metadata["choices"])
+    if is_tuple:
+        return List(kind)
+    if kind in (int, float) and (metadata["minimum"], metadata["maximum"]) != (None, None):
+        return {int: click.IntRange, float: click.FloatRange}[kind](metadata["minimum"], metadata["maximum"])
+    return {int: click.INT, float: click.FLOAT, str: click.STRING, bool: click.BOOL}[kind]
+
+
+def _data_path(required=True):
+    return click.option(
+        "--data-path", "--data-dir", "--data-url", envvar="KWS_DATA_PATH", default="data" if required else None,
+        help="Folder with the recordings.  [default: $KWS_DATA_PATH, else data/ here]" if required else
+        "Folder with prepared data.  [default: $KWS_DATA_PATH, else where the run's was]",
+    )
+
+
+_checkpoint = click.option(
+    "--checkpoint", metavar="PATH", help="A run directory (its best checkpoint), a checkpoint or a .pb graph.  "
+    "[default: the newest run under output/]"
+)
+_labels = click.option("--labels", metavar="FILE", help="Labels of a .pb graph that does not say them itself.")
+_json = click.option("--json", "as_json", is_flag=True, help="Print JSON for a program to read.")
+
+
+def _print_json(value):
+    click.echo(json.dumps(value, indent=1))
+
+
+@click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
+@click.version_option(__version__, prog_name="kws")
+def cli():
+    """Train, measure and ship small keyword spotters.
+
+    \b
+    kws prepare --data-path DIR      unpack and split the recordings in DIR
+    kws train --data-path DIR        train a network on them
+    kws eval                         measure it
+    kws label file.wav               name what is spoken
+    kws freeze                       export it
+    """
+
+
+@cli.command()
+@_data_path()
+@click.option("--archive", metavar="FILE", help="Which archive or folder.  [default: the one in the data path]")
+@click.option("--out", metavar="DIR", help="Where the prepared data goes.  [default: the data path]")
+@click.option("--download", is_flag=False, flag_value="0.02", type=click.Choice(["0.02", "0.01"]),
+              help="Fetch this version of Speech Commands first (2.4 GB; 0.02 where none is named).")
+@click.option("--synthesize", is_flag=False, flag_value="", metavar="[WORDS]",
+              help="Make recordings of these words (comma-separated; default: the ten keywords and ten others) by espeak-ng.")
+@click.option("--sample-rate", type=click.IntRange(1000, 192000), default=16000, show_default=True,
+              help="Samples per second everything is converted to.")
+@click.option("--validation-percentage", type=click.FloatRange(0, 100), default=10.0, show_default=True,
+              help="Speakers for validation, in percent.")
+@click.option("--testing-percentage", type=click.FloatRange(0, 100), default=10.0, show_default=True,
+              help="Speakers for testing, in percent.")
+@click.option("--force", is_flag=True, help="Prepare again what is prepared already.")
+@_json
+def prepare(data_path, archive, out, download, synthesize, force, as_json, **how):
+    """Unpack and split recordings, and say what is wrong with them.
+
+    Reads speech_commands_v0.02.tar.gz (or another archive) or a folder of WORD/recording, and writes DIR/packed/.
+
+    \b
+    kws prepare --data-path data
+    kws prepare --data-path data --download
+    kws prepare --data-path data --synthesize yes,no,stop
+    """
+    from . import prepare as preparing
+
+    source = preparing.source_of(data_path, archive, download, synthesize)
+    report = preparing.prepare(preparing.PrepareSettings(source, out or data_path, **how), force)
+    if as_json:
+        _print_json(report.info)
+    else:
+        click.echo(preparing.describe(report))
+
+
+@cli.command()
+@_data_path()
+@click.option("--train-dir", metavar="DIR", help="Where the run goes.  [default: output/$ASCEND_DEVICE_ID, output/0]")
+@click.option("--summaries-dir", metavar="DIR", help="Where TensorBoard's events go.  [default: TRAIN_DIR/summaries]")
+@click.option("--start-checkpoint", metavar="PATH", help="Begin with the weights of this run or checkpoint.")
+@click.option("--overwrite", is_flag=True, help="Lose the run that is in the train dir.")
+@click.option("--check-nans", type=click.BOOL, default=False, metavar="BOOL", help="Find the tensor that is not a number.")
+@click.option("--data-threads", type=click.IntRange(1), default=None, help="Threads that make batches.  [default: 2]")
+@click.option("--model-architecture", "architecture", type=click.Choice(models.ARCHITECTURES), default="ds_cnn",
+              show_default=True, help="Which network.")
+@click.option("--model-size", default=None, help="Which published size of it: s, m, l, ...  [default: s]")
+@click.option("--model-size-info", type=List(int), help="Its size as integers, as the reference's scripts give it.")
+@options(TrainSettings)
+@options(DataSettings)
+@options(FeatureSettings)
+@options(DeviceSettings)
+def train(**values):
+    """Train a network; run again after an interruption, go on from there.
+
+    \b
+    kws train --data-path data
+    kws train --data-path data --wanted-words yes,no --how-many-training-steps 1000,500 --learning-rate 0.001,0.0001
+    """
+    from . import plan
+
+    job = plan.plan(values)  # every setting is checked before TensorFlow is imported
+    from . import train as training
+
+    outcome = training.train(job)
+    click.echo("%.2f %% on validation at step %d -> %s" % (
+        100 * outcome.best_accuracy, outcome.best_step, outcome.run_path
+    ))
+    if outcome.test:
+        click.echo("%.2f %% on testing (95 %% interval %.2f to %.2f, %d clips)" % (
+            (100 * outcome.test.accuracy,) + tuple(100 * end for end in outcome.test.interval) + (outcome.test.count,)
+        ))
+
+
+@cli.command("eval")
+@_checkpoint
+@_data_path(required=False)
+@click.option("--split", type=click.Choice(["training", "validation", "testing"]), default="testing", show_default=True)
+@_labels
+@_json
+def evaluate(checkpoint, data_path, split, labels, as_json):
+    """Measure a network: accuracy, precision and recall, confusions.
+
+    The data path may also be an archive, or a folder, whose folders are named by labels.
+
+    \b
+    kws eval --checkpoint output/0
+    kws eval --checkpoint DS_CNN_S.pb --labels labels.txt --data-path speech_commands_test_set_v0.02.tar.gz
+    """
+    from . import classifier, evaluate as evaluating
+
+    with contextlib.closing(classifier.opened(checkpoint, labels)) as model:
+        result = evaluating.evaluate(model, data_path or model.data_path or "data", split, model.data)
+        if as_json:
+            _print_json(dict(result.to_json(), checkpoint=model.path, split=split))
+        else:
+            click.echo(result)
+
+
+@cli.command()
+@click.argument("files", nargs=-1, required=True, metavar="FILE...")
+@_checkpoint
+@_labels
+@click.option("--top", type=click.IntRange(1), default=3, show_default=True, help="How many labels to show.")
+@_json
+def label(files, checkpoint, labels, top, as_json):
+    """Name what is spoken in sound files, folders of them, or standard input (-).
+
+    \b
+    kws label file.wav
+    kws label --checkpoint output/0 --top 1 recordings/ other.flac
+    """
+    from . import classifier, label as labelling
+
+    paths = list(labelling.expand(files))
+    with contextlib.closing(classifier.opened(checkpoint, labels)) as model:
+        labelled = []
+        for one in labelling.label_all(model, paths, top):
+            labelled.append(one)
+            if not as_json:
+                click.echo(one, err=bool(one.error))
+        if as_json:
+            _print_json([one.to_json() for one in labelled])
+    unreadable = sum(bool(one.error) for one in labelled)
+    if unreadable:
+        raise KwsError("%d of %d files could not be read" % (unreadable, len(labelled)))
+
+
+@cli.command()
+@_checkpoint
+@click.option("--output", metavar="FILE", help="The self-contained graph.  [default: beside the checkpoint]")
+@_data_path(required=False)
+def freeze(checkpoint, output, data_path):
+    """Write graphs with the weights inside, and check that they give the checkpoint's scores.
+
+    FILE.pb takes a WAV file's bytes (wav_data), FILE_features.pb takes features (fingerprint_input); both give
+    labels_softmax.
+
+    \b
+    kws freeze --checkpoint output/0 --output ds_cnn.pb
+    """
+    from . import freeze as freezing
+
+    written = freezing.freeze(checkpoint, output, data_path)
+    for one in written:
+        click.echo("%s  %s -> labels_softmax, %d bytes, scores within %.1g of the checkpoint's" % (
+            one.path, one.input, one.size, one.difference
+        ))
+    click.echo("For an Ascend chip: %s" % freezing.atc_command(written))
+
+
+def main():
+    """Run `kws`."""
+    # TensorFlow's chatter about instructions and drivers; what goes wrong comes as an exception anyway.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    warnings.filterwarnings("ignore", category=FutureWarning)  # of TensorFlow 1.15 about numpy
+    cli(prog_name="kws")

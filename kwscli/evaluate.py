@@ -1,0 +1,169 @@
+"""`kws eval`, and every other accuracy that kws tells: computed in numpy from targets and scores."""
+import math
+import os
+from typing import NamedTuple, Tuple
+
+import numpy as np
+
+from . import archive, audio, dataset, labels
+from .batches import EvaluationSet
+from .errors import KwsError
+from .progress import Progress, say
+
+CLIPS_AT_ONCE = 100
+
+
+class Result(NamedTuple):
+    """How well a network names clips. confusion[i, j]: clips of label i that were named j."""
+
+    labels: Tuple[str, ...]
+    confusion: np.ndarray  # [label_count, label_count] int
+
+    @classmethod
+    def of(cls, label_names, targets, scores):
+        """targets [n] int, scores [n, label_count] -> Result."""
+        count = len(label_names)
+        cells = np.asarray(targets) * count + np.argmax(scores, axis=1)
+        return cls(tuple(label_names), np.bincount(cells, minlength=count * count).reshape(count, count))
+
+    @property
+    def count(self):
+        return int(self.confusion.sum())
+
+    @property
+    def accuracy(self):
+        return float(np.trace(self.confusion)) / max(1, self.count)
+
+    @property
+    def interval(self):
+        """The 95 % confidence interval of the accuracy: Wilson's score interval (JASA 22, 1927)."""
+        z, n, p = 1.959964, max(1, self.count), self.accuracy
+        centre = (p + z * z / (2 * n)) / (1 + z * z / n)
+        half = z / (1 + z * z / n) * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
+        return max(0.0, centre - half), min(1.0, centre + half)
+
+    def per_label(self):
+        """[(label, clips, precision, recall)]; None where there is nothing to divide by."""
+        right, named, there = np.diag(self.confusion), self.confusion.sum(axis=0), self.confusion.sum(axis=1)
+        return [
+            (label, int(there[i]), _share(right[i], named[i]), _share(right[i], there[i]))
+            for i, label in enumerate(self.labels)
+        ]
+
+    def to_json(self):
+        low, high = self.interval
+        return {
+            "accuracy": self.accuracy,
+            "interval_95": [low, high],
+            "clips": self.count,
+            "labels": [
+                {"label": label, "clips": clips, "precision": precision, "recall": recall}
+                for label, clips, precision, recall in self.per_label()
+            ],
+            "confusion": self.confusion.tolist(),
+        }
+
+    def __str__(self):
+        low, high = self.interval
+        width = max(map(len, self.labels))
+        lines = [
+            "accuracy %.2f %% (95 %% interval %.2f to %.2f, %d clips)"
+            % (100 * self.accuracy, 100 * low, 100 * high, self.count),
+            "",
+            "%-*s  clips  precision  recall" % (width, "label"),
+        ]
+        for label, clips, precision, recall in self.per_label():
+            lines.append("%-*s  %5d  %9s  %6s" % (width, label, clips, _percent(precision), _percent(recall)))
+        column = max(5, len(str(self.confusion.max())) + 1, *(len(label[:7]) + 1 for label in self.labels))
+        lines += ["", "confusion: rows are what was said, columns what was heard"]
+        lines.append(" " * width + "".join("%*s" % (column, label[:7]) for label in self.labels))
+        for label, row in zip(self.labels, self.confusion):
+            lines.append("%-*s" % (width, label) + "".join("%*s" % (column, count or ".") for count in row))
+        return "\n".join(lines)
+
+
+def _share(part, whole):
+    return float(part) / float(whole) if whole else None
+
+
+def _percent(share):
+    return "-" if share is None else "%.1f %%" % (100 * share)
+
+
+def evaluate(classifier, data_path, split="testing", data_settings=None):
+    """Score a classifier on a split of prepared data, or on a folder or archive whose folders are labels -> Result.
+
+    data_settings: the DataSettings that say which words are keywords and how much of the rest belongs to the set.
+    """
+    if is_labelled(data_path, classifier.labels):
+        return _evaluate_labelled(classifier, data_path)
+    data = dataset.load(data_path, data_settings.validation_percentage, data_settings.testing_percentage)
+    _check_rate(classifier, data)
+    clips = EvaluationSet(data, data_settings, classifier.features, split)
+    if not len(clips):
+        raise KwsError("%s has no %s clips of %s" % (data_path, split, ", ".join(data_settings.wanted_words)))
+    scores = []
+    with Progress("evaluating", len(clips)) as progress:
+        for start in range(0, len(clips), CLIPS_AT_ONCE):
+            scores.append(classifier.scores(clips.clips(slice(start, start + CLIPS_AT_ONCE))))
+            progress.update(len(scores[-1]))
+    return Result.of(classifier.labels, clips.targets, np.concatenate(scores))
+
+
+def _check_rate(classifier, data):
+    if data.sample_rate != classifier.features.sample_rate:
+        raise KwsError(
+            "%s was prepared at %d samples a second and the network wants %d; run kws prepare --sample-rate %d --force"
+            % (data.path, data.sample_rate, classifier.features.sample_rate, classifier.features.sample_rate)
+        )
+
+
+def is_labelled(path, label_names):
+    """Whether a path is an archive, or a folder whose sub-folders are exactly labels with _silence_ or _unknown_ among them."""
+    if os.path.isfile(path):
+        return True
+    if not os.path.isdir(path) or dataset.is_prepared(path):
+        return False
+    found = {name for name in os.listdir(path) if os.path.isdir(os.path.join(path, name)) and not name.startswith(".")}
+    return bool(found & {labels.SILENCE, labels.UNKNOWN}) and found <= set(label_names)
+
+
+def _evaluate_labelled(classifier, path):
+    """Every sound file in LABEL/name, of a folder or an archive, as it is."""
+    targets, clips, scores, unreadable = [], [], [], []
+    settings = classifier.features
+    index_of = {label: index for index, label in enumerate(classifier.labels)}
+    with Progress("evaluating %s" % path) as progress:
+        for name, data in archive.Archive(path) if os.path.isfile(path) else _labelled_files(path):
+            label = os.path.basename(os.path.dirname(name))
+            if not audio.is_sound(name):
+                continue
+            if label not in index_of:
+                raise KwsError("%s holds %s, but %s is no label of the network: %s" % (path, name, label, ", ".join(index_of)))
+            try:
+                clip = audio.fit(audio.read(data, settings.sample_rate, name), settings.clip_samples)
+            except audio.UnreadableAudio as error:
+                unreadable.append(str(error))
+                continue
+            targets.append(index_of[label])
+            clips.append(clip)
+            if len(clips) == CLIPS_AT_ONCE:
+                scores.append(classifier.scores(np.stack(clips)))
+                clips = []
+            progress.update()
+    if clips:
+        scores.append(classifier.scores(np.stack(clips)))
+    for problem in unreadable:
+        say("Left out: %s" % problem)
+    if not targets:
+        raise KwsError("%s holds no sound file in a folder named by a label (%s)" % (path, ", ".join(index_of)))
+    return Result.of(classifier.labels, targets, np.concatenate(scores))
+
+
+def _labelled_files(folder):
+    for label in sorted(os.listdir(folder)):
+        inside = os.path.join(folder, label)
+        if os.path.isdir(inside) and not label.startswith("."):
+            for name in sorted(os.listdir(inside)):
+                with open(os.path.join(inside, name), "rb") as file:
+                    yield os.path.join(label, name), file.read()

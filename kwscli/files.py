@@ -1,0 +1,69 @@
+"""Files that are whole or not there: written beside, then renamed; and folders that one process has at a time."""
+import contextlib
+import errno
+import fcntl
+import os
+import shutil
+
+from .errors import KwsError
+
+PART = ".part"
+# What the operating system says of a place that cannot be written: the user's to mend, not a bug of ours.
+USERS_ERRNOS = (
+    errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG,
+    errno.EIO, errno.EFBIG, errno.ENOENT, errno.EEXIST, errno.EMFILE,
+)
+
+
+def explain(error):
+    """An OSError in one line."""
+    where = " " + str(error.filename) if error.filename else ""
+    advice = {
+        errno.ENOSPC: "; free some space and run the same command again",
+        errno.EDQUOT: "; free some space and run the same command again",
+        errno.EROFS: "; choose a folder that can be written",
+        errno.EACCES: "; check its permissions, or choose another place",
+        errno.EPERM: "; check its permissions, or choose another place",
+    }.get(error.errno, "")
+    return "cannot use%s: %s%s" % (where, error.strerror or error, advice)
+
+
+@contextlib.contextmanager
+def replacing(path, mode="w"):
+    """A file that takes the place of `path` at the end of the block, and only if the block ends well."""
+    part = path + PART
+    try:
+        with open(part, mode, **({} if "b" in mode else {"encoding": "utf-8", "newline": ""})) as file:
+            yield file
+        os.replace(part, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.remove(part)
+        raise
+
+
+@contextlib.contextmanager
+def replacing_folder(path):
+    """An empty folder that takes the place of `path` at the end of the block, and only if the block ends well."""
+    part = path + PART
+    shutil.rmtree(part, ignore_errors=True)
+    os.makedirs(part)
+    try:
+        yield part
+        shutil.rmtree(path, ignore_errors=True)
+        os.replace(part, path)
+    except BaseException:
+        shutil.rmtree(part, ignore_errors=True)
+        raise
+
+
+@contextlib.contextmanager
+def only_one(folder, work):
+    """Holds `folder` for this process; a second one is refused. The lock goes with the process, however it ends."""
+    os.makedirs(folder, exist_ok=True)
+    with open(os.path.join(folder, ".lock"), "a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise KwsError("another process %s %s; wait for it to end, or choose another folder" % (work, folder))
+        yield

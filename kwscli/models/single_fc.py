@@ -1,0 +1,15 @@
+"""One fully connected layer: the smallest network of TensorFlow's `speech_commands` example.
+
+`model_size_info`: none.
+"""
+from . import SPEECH_COMMANDS, Size, integers
+
+SIZES = {"s": Size((), SPEECH_COMMANDS)}
+
+
+def build(net, features, label_count, size):
+    """features [batch, frame_count, dct_coefficient_count] -> logits [batch, label_count]."""
+    integers("single_fc", size, ())
+    frame_count, coefficient_count = net.shape(features)
+    with net.scope("logits"):
+        return net.dense(net.reshape(features, (frame_count * coefficient_count,)), label_count)

@@ -1,0 +1,77 @@
+"""The flags of `kws train` -> what to train and where, everything checked that can be before TensorFlow is loaded."""
+import os
+from typing import NamedTuple
+
+from . import dataset, labels, models, prepare, run
+from .errors import KwsError
+from .progress import say
+from .settings import DataSettings, DeviceSettings, FeatureSettings, TrainSettings, pick
+
+
+class Job(NamedTuple):
+    """A training: see `train.train`."""
+
+    run_path: str
+    description: run.Description
+    device: DeviceSettings
+    overwrite: bool
+    check_nans: bool
+    data_threads: int
+    summaries_dir: str
+    log_name: str
+
+
+def device_id(given=None):
+    """--device-id over $ASCEND_DEVICE_ID over $DEVICE_ID over 0."""
+    for name in ("ASCEND_DEVICE_ID", "DEVICE_ID"):
+        if given is None and os.environ.get(name):
+            if not os.environ[name].isdigit():
+                raise KwsError("$%s is %r; it must be the number of a device" % (name, os.environ[name]))
+            given = int(os.environ[name])
+    return given or 0
+
+
+def plan(values):
+    """Flags {name: value, None where not given} -> Job."""
+    device = pick(DeviceSettings, values)
+    number = device_id(device.device_id)
+    architecture = values["architecture"]
+    if values["model_size"] and values["model_size_info"]:
+        raise KwsError("--model-size and --model-size-info both say how large the network is; give one of them")
+    if values["model_size_info"]:
+        size = models.custom(architecture, values["model_size_info"])
+    else:
+        size = models.published(architecture, values["model_size"] or models.DEFAULT_SIZE)
+    data = pick(DataSettings, values)
+    description = run.Description(
+        architecture=architecture,
+        model_size_info=size.model_size_info,
+        labels=labels.labels_of(data.wanted_words),
+        features=pick(FeatureSettings, values, **size.feature_settings),
+        data=data,
+        train=pick(TrainSettings, values),
+        data_path=os.path.abspath(values["data_path"]),
+        start_checkpoint=values["start_checkpoint"] or "",
+    )
+    _ensure_prepared(values["data_path"], description)
+    return Job(
+        run_path=values["train_dir"] or os.path.join("output", str(number)),
+        description=description,
+        device=device,
+        overwrite=values["overwrite"],
+        check_nans=values["check_nans"],
+        data_threads=values["data_threads"] or 2,
+        summaries_dir=values["summaries_dir"],
+        log_name="train_%d.log" % number,
+    )
+
+
+def _ensure_prepared(data_path, description):
+    """As the seed's training does, unpack an archive that is there and was not prepared yet."""
+    if dataset.is_prepared(data_path):
+        return
+    source = prepare.find_source(data_path)
+    say("Preparing %s first." % source)
+    say(prepare.describe(prepare.prepare(
+        prepare.PrepareSettings(source, data_path, sample_rate=description.features.sample_rate)
+    )))
