@@ -216,6 +216,12 @@ def read_state(path):
         raise KwsError("%s is damaged (%s); name a checkpoint of %s by its file, or train anew" % (state, error, path))
 
 
+def read_metrics(path):
+    """The lines of metrics.jsonl in a run directory."""
+    with open(os.path.join(path, METRICS), encoding="utf-8") as lines:
+        return [json.loads(line) for line in lines]
+
+
 @contextlib.contextmanager
 def opened(path, description, log_name, overwrite=False):
     """The run directory at `path`, for this process alone. An earlier run with other settings is an error."""

@@ -79,6 +79,7 @@ class _Trainer(contextlib.ExitStack):
         self._directory, self._description, self._job = directory, description, job
         self._settings, self._stream, self._splits = description.train, stream, splits
         self._step, self._seconds, self._waited, self._best, self._loss = 0, 0.0, 0.0, None, float("nan")
+        self._started = time.monotonic()
         with tf.Graph().as_default() as graph:
             tf.set_random_seed(description.train.seed)
             self._training = network.training(description)
@@ -172,6 +173,7 @@ class _Trainer(contextlib.ExitStack):
             "learning_rate": self._settings.rate_at(self._step),
             "examples_per_second": (self._step - at) * self._settings.batch_size / elapsed,
             "data_wait": self._waited / elapsed,
+            "elapsed": time.monotonic() - self._started,
         }
         self._waited = 0.0
         self._directory.metric(step=self._step, **values)
