@@ -1,5 +1,5 @@
 """A network as TensorFlow graphs over one set of variables: one that trains, one that infers, never mixed up."""
-from typing import NamedTuple
+from typing import NamedTuple, Sequence
 
 import tensorflow.compat.v1 as tf
 
@@ -16,6 +16,7 @@ class TrainingGraph(NamedTuple):
     step: tf.Operation
     loss: tf.Tensor  # []
     logits: tf.Tensor  # [batch, label_count]
+    gradients: Sequence[tf.Tensor]
 
 
 class InferenceGraph(NamedTuple):
@@ -60,7 +61,23 @@ def training(description, optimizer_of=tf.train.AdamOptimizer):
     gradients = optimizer.compute_gradients(loss)
     with tf.control_dependencies(tf.get_collection(tf.GraphKeys.UPDATE_OPS)):
         step = optimizer.apply_gradients(gradients, tf.train.get_or_create_global_step())
-    return TrainingGraph(features, targets, learning_rate, step, loss, logits)
+    return TrainingGraph(features, targets, learning_rate, step, loss, logits, [gradient for gradient, _ in gradients])
+
+
+def numeric_checks(training):
+    """An operation that fails, naming the tensor, if anything from the features to the gradients is not a number.
+
+    (`tf.add_check_numerics_ops` would run every operation of the graph, the initialisers among them.)
+    """
+    waiting, seen, checks = [tensor.op for tensor in [training.loss, *training.gradients]], set(), []
+    while waiting:
+        op = waiting.pop()
+        if op not in seen:
+            seen.add(op)
+            waiting += [tensor.op for tensor in op.inputs]
+            floats = [tensor for tensor in op.outputs if tensor.dtype in (tf.float16, tf.float32)]
+            checks += [tf.check_numerics(tensor, "in " + tensor.name) for tensor in floats]
+    return tf.group(*checks)
 
 
 def variables_of(description):

@@ -87,7 +87,7 @@ class _Trainer(contextlib.ExitStack):
             self._checkpoints = checkpoint.Writer()
             variables = network.variables_of(description)
             self._finite = tf.reduce_all([tf.reduce_all(tf.is_finite(variable)) for variable in variables])
-            self._numerics = tf.add_check_numerics_ops() if job.check_nans else tf.no_op()
+            self._numerics = network.numeric_checks(self._training) if job.check_nans else tf.no_op()
             initialise = tf.global_variables_initializer()
             self._session = session.open_session(graph)
             self.callback(self._session.close)

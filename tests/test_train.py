@@ -1,0 +1,271 @@
+"""`kws train`: what it leaves, and that a run broken off at any moment ends as an unbroken one, to the bit."""
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import soundfile
+from click.testing import CliRunner
+
+from kwscli import cli, files, prepare, run
+
+tf = pytest.importorskip("tensorflow.compat.v1")
+
+WORDS = ("low", "middle", "high")
+SMALL = ("--wanted_words", "low,high", "--model_size_info", "2", "8", "10", "4", "2", "2", "8", "3", "3", "1", "1")
+STEPS = 30
+SCHEDULE = (
+    "--how_many_training_steps", "20,10", "--learning_rate", "0.01,0.001", "--batch_size", "20",
+    "--eval_step_interval", "10", "--save_interval", "5",
+)
+
+
+def write_word(folder, word, hertz, speakers, rng):
+    """One recording of a tone for each speaker."""
+    os.makedirs(os.path.join(folder, word))
+    for speaker in range(speakers):
+        time = np.arange(16000) / 16000
+        tone = 0.3 * np.sin(2 * np.pi * hertz * time * (1 + 0.03 * rng.randn())) * (time > 0.2) * (time < 0.7)
+        path = os.path.join(folder, word, "%08x_nohash_0.wav" % speaker)
+        soundfile.write(path, tone + 0.01 * rng.randn(16000), 16000)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """Prepared data of three words, each a tone of its own, and background noise."""
+    folder, rng = str(tmp_path_factory.mktemp("data")), np.random.RandomState(0)
+    for word, hertz in zip(WORDS, (300, 900, 2500)):
+        write_word(folder, word, hertz, 60, rng)
+    os.makedirs(os.path.join(folder, "_background_noise_"))
+    soundfile.write(os.path.join(folder, "_background_noise_", "noise.wav"), 0.1 * rng.randn(48000), 16000)
+    prepare.prepare(prepare.PrepareSettings(folder, folder))
+    return folder
+
+
+def arguments(data, path, *more):
+    return ["train", "--data-path", data, "--train-dir", str(path), *SMALL, *SCHEDULE, *more]
+
+
+def train(data, path, *more):
+    """`kws train` in this process -> click's result."""
+    return CliRunner().invoke(cli.cli, arguments(data, path, *more))
+
+
+@pytest.fixture(scope="module")
+def unbroken(data, tmp_path_factory):
+    """The run that nothing interrupted."""
+    path = tmp_path_factory.mktemp("unbroken") / "run"
+    result = train(data, path)
+    assert result.exit_code == 0, result.output
+    return path
+
+
+def weights(path, step=STEPS):
+    """{variable: value} of a checkpoint, the optimiser's included."""
+    reader = tf.train.load_checkpoint(str(path / ("ds_cnn-%d.ckpt" % step)))
+    return {name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map()}
+
+
+def assert_same_run(path, other):
+    """Weights equal to the bit; the same lines, none doubled or missing, in metrics and log."""
+    mine, theirs = weights(path), weights(other)
+    assert set(mine) == set(theirs)
+    for name in mine:
+        np.testing.assert_array_equal(mine[name], theirs[name], err_msg=name)
+    assert untimed(path) == untimed(other)
+    assert losses(path) == losses(other)
+    assert run.resolve(str(path))[1].split(os.sep)[-1] == run.resolve(str(other))[1].split(os.sep)[-1]
+
+
+def untimed(path):
+    timing = ("examples_per_second", "data_wait", "elapsed")
+    return [{k: v for k, v in line.items() if k not in timing} for line in run.read_metrics(str(path))]
+
+
+def losses(path):
+    return [line for line in (path / "train_0.log").read_text().splitlines() if line.startswith("Step")]
+
+
+def test_a_run_leaves_everything_needed_to_use_it(unbroken, data):
+    model = json.loads((unbroken / "model.json").read_text())
+    assert model["architecture"] == "ds_cnn" and model["labels"] == ["_silence_", "_unknown_", "low", "high"]
+    assert model["data_path"] == data and model["train"]["seed"] == 59185
+    assert model["versions"]["tensorflow"] == tf.__version__
+    assert (unbroken / "labels.txt").read_text().split() == model["labels"]
+    assert len([line for line in losses(unbroken) if line.startswith("Step #")]) == STEPS
+    assert re.search(r"Final test accuracy = [\d.]+% \(N=\d+\)", (unbroken / "train_0.log").read_text())
+    assert any(name.startswith("events.out") for name in os.listdir(str(unbroken / "summaries")))
+
+
+def test_the_summary_has_the_keys_that_users_grep_for(unbroken):
+    keys = ("Network RankSize BatchSize DeviceType CaseName ActualFPS TrainingTime ActualLoss E2ETrainingTime "
+            "TrainAccuracy").split()
+    for text in ((unbroken / "ds_cnn_bs20_1p_acc.log").read_text(), (unbroken / "train_0.log").read_text()):
+        assert [line.split(" = ")[0] for line in text.splitlines()[-len(keys):]] == keys
+
+
+def test_only_the_last_two_checkpoints_and_the_best_are_kept(unbroken):
+    kept = {int(re.search(r"-(\d+)\.ckpt", name).group(1)) for name in os.listdir(str(unbroken)) if ".ckpt" in name}
+    best = run.read_state(str(unbroken))[1][-1].best_step
+    assert kept == {25, 30, best}
+
+
+def test_the_same_seed_gives_the_same_weights_with_any_number_of_threads(data, unbroken, tmp_path):
+    assert train(data, tmp_path / "run", "--data-threads", "1").exit_code == 0
+    assert_same_run(tmp_path / "run", unbroken)
+
+
+def test_another_seed_gives_other_weights(data, unbroken, tmp_path):
+    assert train(data, tmp_path / "run", "--seed", "1").exit_code == 0
+    assert not np.array_equal(weights(tmp_path / "run")["ds_cnn/fc1/weights"], weights(unbroken)["ds_cnn/fc1/weights"])
+
+
+# A child process that breaks off: `point` is called with the trainer or run directory at the named method's end.
+CHILD = """
+import os, signal, sys
+from kwscli import cli, run, train
+owner, name, count, number = {owner}, {name!r}, {count}, {number}
+original = getattr(owner, name)
+
+def patched(self, *args, **kwargs):
+    global count
+    result = original(self, *args, **kwargs)
+    count -= 1
+    if count == 0:
+        os.kill(os.getpid(), number)
+    return result
+
+setattr(owner, name, patched)
+sys.argv = ["kws"] + {arguments!r}
+cli.main()
+"""
+STEP = ("train._Trainer", "_one_step")
+FILES = ("run.RunDirectory", "_prune")  # a checkpoint's files are there, state.json does not say so yet
+STATE = ("run.RunDirectory", "_write_state")
+
+
+def break_off(data, path, point, count, number):
+    """`kws train` in a process that a signal reaches at a point -> its exit status and stderr."""
+    script = CHILD.format(
+        owner=point[0], name=point[1], count=count, number=int(number), arguments=arguments(data, path)
+    )
+    child = subprocess.run([sys.executable, "-c", script], stderr=subprocess.PIPE, universal_newlines=True)
+    return child.returncode, child.stderr
+
+
+@pytest.mark.parametrize("point, count", [(STEP, 3), (STEP, 18), (FILES, 3), (STATE, 4)])
+def test_killed_at_any_moment_the_same_command_ends_with_the_same_bits(data, unbroken, tmp_path, point, count):
+    status, _ = break_off(data, tmp_path / "run", point, count, signal.SIGKILL)
+    assert status == -signal.SIGKILL
+    result = train(data, tmp_path / "run")
+    assert result.exit_code == 0, result.output
+    assert_same_run(tmp_path / "run", unbroken)
+
+
+@pytest.mark.parametrize("number, status", [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_ends_the_step_saves_and_says_how_to_go_on(data, unbroken, tmp_path, number, status):
+    exit_status, stderr = break_off(data, tmp_path / "run", STEP, 13, number)
+    assert exit_status == status
+    assert "stopped after step 14 of 30, saved in" in stderr or "stopped after step 13 of 30, saved in" in stderr
+    assert "the same command goes on from there" in stderr and "Traceback" not in stderr
+    assert train(data, tmp_path / "run").exit_code == 0
+    assert_same_run(tmp_path / "run", unbroken)
+
+
+def unfinished_copy(data, tmp_path):
+    """A run stopped after its last checkpoint but before the end."""
+    status, _ = break_off(data, tmp_path / "run", STEP, 28, signal.SIGKILL)
+    assert status == -signal.SIGKILL
+    return tmp_path / "run"
+
+
+@pytest.mark.parametrize("file", ["ds_cnn-25.ckpt.data-00000-of-00001", "ds_cnn-25.ckpt.index"])
+def test_a_checkpoint_that_was_cut_off_is_named_and_the_one_before_is_used(data, unbroken, tmp_path, file):
+    path = unfinished_copy(data, tmp_path)
+    whole = (path / file).read_bytes()
+    (path / file).write_bytes(whole[: len(whole) // 2])
+    result = train(data, path)
+    assert result.exit_code == 0, result.output
+    assert "ds_cnn-25.ckpt cannot be read" in result.output and "using the one before" in result.output
+    assert "Going on after step 20" in result.output
+    assert_same_run(path, unbroken)
+
+
+def test_a_finished_run_is_not_trained_again(data, unbroken):
+    result = train(data, unbroken)
+    assert result.exit_code == 1
+    assert "holds a finished run with these settings" in result.output and "--overwrite" in result.output
+
+
+def test_a_run_with_other_settings_is_refused_and_named(data, unbroken):
+    result = train(data, unbroken, "--seed", "7", "--time_shift_ms", "50")
+    assert result.exit_code == 1
+    assert "seed 7, not 59185" in result.output and "time_shift_ms 50.0, not 100.0" in result.output
+    assert weights(unbroken)
+
+
+def test_overwrite_loses_the_earlier_run(data, tmp_path):
+    assert train(data, tmp_path / "run", "--seed", "7").exit_code == 0
+    assert train(data, tmp_path / "run", "--overwrite").exit_code == 0
+    assert json.loads((tmp_path / "run" / "model.json").read_text())["train"]["seed"] == 59185
+    assert len([line for line in losses(tmp_path / "run") if line.startswith("Step #")]) == STEPS
+
+
+def test_a_second_process_in_the_same_run_directory_is_refused(data, tmp_path):
+    with files.only_one(str(tmp_path / "run"), "is training in"):
+        result = train(data, tmp_path / "run")
+    assert result.exit_code == 1 and "another process is training in" in result.output
+
+
+def test_training_that_diverges_stops_and_keeps_the_last_good_checkpoint(data, tmp_path):
+    schedule = "--how_many_training_steps", "5,25", "--learning_rate", "0.001,1e30"
+    result = train(data, tmp_path / "run", *schedule)
+    assert result.exit_code == 1
+    assert re.search(r"training diverged at step \d+: .*ds_cnn-5.ckpt", result.output)
+    assert all(np.isfinite(value).all() for value in weights(tmp_path / "run", 5).values())
+
+
+def test_check_nans_names_the_tensor(data, tmp_path):
+    schedule = "--how_many_training_steps", "5,25", "--learning_rate", "0.001,1e30"
+    result = train(data, tmp_path / "run", *schedule, "--check_nans")
+    assert result.exit_code == 1
+    assert re.search(r"training diverged at step \d+: .*ds_cnn", result.output), result.output
+
+
+def test_weights_of_another_run_are_a_start(data, unbroken, tmp_path):
+    result = train(data, tmp_path / "run", "--start_checkpoint", str(unbroken), "--wanted_words", "low,middle,high")
+    assert result.exit_code == 0, result.output
+    assert "Starting from ds_cnn-" in result.output and "new: ds_cnn/fc1/biases, ds_cnn/fc1/weights" in result.output
+
+
+def test_a_full_disk_is_told_in_one_line_and_the_run_can_go_on(data, unbroken, tmp_path, monkeypatch):
+    original, calls = run.RunDirectory._write_state, []
+
+    def full(self, finished):
+        calls.append(finished)
+        if len(calls) == 3:
+            raise OSError(28, "No space left on device", str(tmp_path / "run" / "state.json"))
+        original(self, finished)
+
+    monkeypatch.setattr(run.RunDirectory, "_write_state", full)
+    result = train(data, tmp_path / "run")
+    assert result.exit_code == 1
+    assert result.output.splitlines()[-1].startswith("Error: cannot use") and "free some space" in result.output
+    assert train(data, tmp_path / "run").exit_code == 0
+    assert_same_run(tmp_path / "run", unbroken)
+
+
+def test_a_network_learns_and_its_inference_does_not_move_it(data, tmp_path):
+    schedule = ("--how_many_training_steps", "120", "--learning_rate", "0.01")
+    result = train(data, tmp_path / "run", *schedule)
+    assert result.exit_code == 0
+    accuracy = run.read_state(str(tmp_path / "run"))[1][-1].best_accuracy
+    assert accuracy > 0.8, result.output
+    before = weights(tmp_path / "run", 120)
+    assert CliRunner().invoke(cli.cli, ["eval", "--checkpoint", str(tmp_path / "run")]).exit_code == 0
+    after = weights(tmp_path / "run", 120)
+    assert all(np.array_equal(before[name], after[name]) for name in before)
