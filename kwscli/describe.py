@@ -30,8 +30,8 @@ _LAYER_COLUMNS = (
 )
 _NOTE = """
 
-memory: 8-bit weights and biases, and the most activations alive at one time. float32, int8: weights and biases in a file
-(int8 with biases of 32 bits), without what a format adds. paper: accuracy that the source reports, not one of this kws.
+memory: 8-bit weights and biases, and the most activations alive at one time. float32, int8: weights and biases in a
+file (int8 with biases of 32 bits), without what a format adds. paper: the accuracy that the source reports.
 """
 
 
@@ -130,7 +130,7 @@ def _table(entries, columns):
     widths = [max(len(line[index]) for line in cells) for index in range(len(columns))]
     right = [any(isinstance(entry.get(key), (int, float)) for entry in entries) for key in keys]
     lines = [
-        "  ".join(cell.rjust(width) if to_right else cell.ljust(width) for cell, width, to_right in zip(line, widths, right))
+        "  ".join(cell.rjust(width) if end else cell.ljust(width) for cell, width, end in zip(line, widths, right))
         for line in cells
     ]
     errors = [""] + [entry.get("error", "") for entry in entries]

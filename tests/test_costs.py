@@ -10,8 +10,8 @@ from kwscli.errors import KwsError
 from kwscli.models import ARCHITECTURES, Size, costs, custom, load, published
 from kwscli.settings import FeatureSettings
 
-# Hello Edge, arXiv 1711.07128, computed from its layer sizes: weights and biases, MACs in the precision printed, bytes of
-# 8-bit weights and of the two largest tensors alive, and the KB and operations (2 x MACs) that the paper prints.
+# Hello Edge, arXiv 1711.07128, computed from its layer sizes: weights and biases, MACs, bytes of 8-bit weights and of
+# the two largest tensors alive; then the KB and the operations (2 x MACs) that the paper prints.
 HELLO_EDGE = {
     ("dnn", "s"): (79644, "79.2K", 80038, 80.0, "158.8K"),
     ("dnn", "m"): (198924, "198.1K", 199436, 199.4, "397.1K"),
@@ -121,23 +121,23 @@ def test_unknown_names(architecture, size, words):
 @pytest.mark.parametrize(
     "architecture, integers, words",
     [
-        ("dnn", (), ["takes 1,", "units of layer 1", "found 0"]),
+        ("dnn", (), ["takes 1 integer", "units of layer 1", "found 0"]),
         ("dnn", (144, 0), ["greater than zero", "units of layer 2", "144 0"]),
-        ("cnn", (28, 10), ["takes 12,", "kernel height", "units of the linear layer", "found 2 (28 10)"]),
-        ("basic_lstm", (1, 2), ["takes 1,", "memory cells", "found 2"]),
-        ("lstm", (98,), ["takes 2,", "projection, memory cells", "found 1"]),
-        ("gru", (1, 2, 3), ["takes 2,", "layers", "found 3"]),
-        ("crnn", (48,), ["takes 8,", "recurrent layers", "found 1"]),
+        ("cnn", (28, 10), ["takes 12 integer", "kernel height", "units of the linear layer", "found 2 (28 10)"]),
+        ("basic_lstm", (1, 2), ["takes 1 integer", "memory cells", "found 2"]),
+        ("lstm", (98,), ["takes 2 integer", "projection, memory cells", "found 1"]),
+        ("gru", (1, 2, 3), ["takes 2 integer", "layers", "found 3"]),
+        ("crnn", (48,), ["takes 8 integer", "recurrent layers", "found 1"]),
         ("ds_cnn", (5, 64), ["number of convolutions", "stride in frequency", "1 + 5 x 5", "found 2"]),
         ("ds_cnn", (1, 64, 10, 4, 0, 2), ["greater than zero", "0"]),
         ("ds_cnn", (), ["number of convolutions", "found 0"]),
         ("ds_tc_resnet", (3, 64), ["residual blocks", "found 2"]),
         ("bc_resnet", (8, 8), ["8 tau", "found 2"]),
-        ("single_fc", (8,), ["takes 0,", "found 1"]),
-        ("conv", (8,), ["takes 6,", "kernel width", "found 1"]),
-        ("low_latency_conv", (-1, 8, 8, 8), ["takes 4,", "-1 8 8 8"]),
-        ("low_latency_svdf", (), ["takes 4,", "rank", "found 0"]),
-        ("tiny_conv", (), ["takes 5,", "filters", "found 0"]),
+        ("single_fc", (8,), ["takes 0 integer", "found 1"]),
+        ("conv", (8,), ["takes 6 integer", "kernel width", "found 1"]),
+        ("low_latency_conv", (-1, 8, 8, 8), ["takes 4 integers", "found 4 (-1 8 8 8)"]),
+        ("low_latency_svdf", (), ["takes 4 integer", "rank", "found 0"]),
+        ("tiny_conv", (), ["takes 5 integer", "filters", "found 0"]),
     ],
 )
 def test_integers_that_make_no_network(architecture, integers, words):
@@ -155,7 +155,11 @@ def test_integers_that_make_no_network(architecture, integers, words):
         ("cnn", {"dct_coefficient_count": 5}, ["nothing", "conv_2", "10 x 4", "40 x 2"]),
         ("crnn", {"window_stride_ms": 200.0}, ["nothing", "conv_1", "10 x 4", "5 x 10"]),
         ("low_latency_conv", {"dct_coefficient_count": 7}, ["nothing", "conv_1", "98 x 7"]),
-        ("bc_resnet", {"dct_coefficient_count": 24}, ["stage_1_block_1", "5 bands", "12 frequencies", "--dct-coefficient-count"]),
+        (
+            "bc_resnet",
+            {"dct_coefficient_count": 24},
+            ["stage_1_block_1", "5 bands", "12 frequencies", "--dct-coefficient-count"],
+        ),
     ],
 )
 def test_features_that_do_not_fit(architecture, features, words):

@@ -73,8 +73,9 @@ def custom(architecture, model_size_info):
 def integers(architecture, size, meanings):
     """The integers of `--model-size-info`, if they are one for each of `meanings` and greater than zero."""
     if len(size) != len(meanings) or min(size, default=1) < 1:
+        listed = " ".join(map(str, size))
         raise KwsError(
-            "--model-size-info of %s takes %d, each an integer greater than zero (%s); found %d (%s)"
-            % (architecture, len(meanings), ", ".join(meanings) or "none", len(size), " ".join(map(str, size)) or "none")
+            "--model-size-info of %s takes %d integer%s greater than zero (%s): found %d (%s)"
+            % (architecture, len(meanings), "" if len(meanings) == 1 else "s", ", ".join(meanings), len(size), listed)
         )
     return size

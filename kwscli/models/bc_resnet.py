@@ -1,7 +1,8 @@
 """Broadcasted residual learning: BC-ResNet, arXiv 2106.04140, table 1.
 
-`model_size_info`: the channels of the first stage, 8 tau. The paper feeds log-mel energies: with as many coefficients as
-mel filters the cosine transform of the features can be undone, which is the first step here. A device leaves out both.
+`model_size_info`: the channels of the first stage, 8 tau. The paper feeds log-mel energies: with as many coefficients
+as mel filters the cosine transform of the features can be undone, which is the first step here; a device leaves out
+both.
 """
 import numpy as np
 
@@ -26,6 +27,7 @@ ALIASES = {"s": "1", "m": "3", "l": "8"}
 # Of each stage: blocks, channels over those of the first, stride in frequency of its first block, dilation in time.
 _STAGES = ((2, 1.0, 1, 1), (2, 1.5, 2, 2), (4, 2.0, 2, 4), (4, 2.5, 1, 8))
 _BANDS = 5
+_NORM = {"decay": 0.9, "epsilon": 1e-5}  # as the authors' code has it
 _DROPOUT = 0.1
 
 
@@ -35,7 +37,7 @@ def build(net, features, label_count, size):
     x = net.constant_matmul(features, inverse_dct(net.shape(features)[1]))
     x = net.reshape(x, net.shape(x) + (1,))
     with net.scope("conv_1"):
-        x = net.relu(net.batch_norm(net.conv(x, 2 * base, (5, 5), (1, 2)), scale=True))
+        x = net.relu(net.batch_norm(net.conv(x, 2 * base, (5, 5), (1, 2)), scale=True, **_NORM))
     for stage, (blocks, widening, stride, dilation) in enumerate(_STAGES, 1):
         for block in range(1, blocks + 1):
             with net.scope("stage_%d_block_%d" % (stage, block)):
@@ -43,7 +45,7 @@ def build(net, features, label_count, size):
     with net.scope("head_depthwise"):
         x = net.depthwise_conv(net.pad_time(x, 2), (5, 5), padding="VALID")
     with net.scope("head"):
-        x = net.relu(net.batch_norm(net.conv(x, 4 * base, (1, 1)), scale=True))
+        x = net.relu(net.batch_norm(net.conv(x, 4 * base, (1, 1)), scale=True, **_NORM))
     with net.scope("logits"):
         return net.dense(net.global_average_pool(x), label_count)
 
@@ -53,12 +55,12 @@ def _block(net, x, channels, stride, dilation):
     shortcut = x if net.shape(x)[-1] == channels and stride == 1 else None
     if shortcut is None:
         with net.scope("transition"):
-            x = net.relu(net.batch_norm(net.conv(x, channels, (1, 1)), scale=True))
+            x = net.relu(net.batch_norm(net.conv(x, channels, (1, 1)), scale=True, **_NORM))
     with net.scope("frequency"):
-        x = net.sub_spectral_norm(net.depthwise_conv(x, (1, 3), (1, stride)), _BANDS)
+        x = net.sub_spectral_norm(net.depthwise_conv(x, (1, 3), (1, stride)), _BANDS, **_NORM)
     y = net.average_frequency(x)
     with net.scope("time"):
-        y = net.swish(net.batch_norm(net.depthwise_conv(y, (3, 1), dilation=dilation), scale=True))
+        y = net.swish(net.batch_norm(net.depthwise_conv(y, (3, 1), dilation=dilation), scale=True, **_NORM))
     with net.scope("pointwise"):
         y = net.dropout(net.conv(y, channels, (1, 1)), _DROPOUT, whole_channels=True)
     x = net.add(x, y)
@@ -66,7 +68,7 @@ def _block(net, x, channels, stride, dilation):
 
 
 def inverse_dct(count):
-    """[coefficients, channels]: undoes the cosine transform of `features`, sqrt(2 / count) cos(pi / count (n + 1/2) k)."""
+    """[coefficients, channels]: undoes the cosine transform sqrt(2 / count) cos(pi / count (n + 1/2) k)."""
     orders, channels = np.arange(count)[:, np.newaxis], np.arange(count) + 0.5
     matrix = np.sqrt(2.0 / count) * np.cos(np.pi / count * orders * channels)
     matrix[0] /= 2  # its column 0 is sqrt(2) longer than an orthonormal one

@@ -119,11 +119,11 @@ class CostLayers:
         """Costs nothing: it undoes a step of the features that is then left out as well."""
         return x._replace(shape=x.shape[:-1] + (matrix.shape[1],))
 
-    def batch_norm(self, x, scale=False):
+    def batch_norm(self, x, scale=False, decay=0.96, epsilon=0.001):
         """Folds into the layer before: its factor into the weights, its offset as a bias."""
         return self.bias(x)
 
-    def sub_spectral_norm(self, x, bands):
+    def sub_spectral_norm(self, x, bands, decay=0.96, epsilon=0.001):
         """A factor and an offset for each band and channel, which no kernel can take up."""
         shapes.band_width(self._name(), x.shape, bands)
         count = bands * x.shape[2]
@@ -156,7 +156,8 @@ class CostLayers:
         outputs = projection or units
         matrices = (channels + outputs) * 4 * units + (projection or 0) * units
         weights = matrices + (3 * units if peepholes else 0)
-        return self._layer("lstm", [x], (outputs,), weights, 4 * units, matrices * frames, 4 * units + (projection or 0))
+        activations = 4 * units + (projection or 0)
+        return self._layer("lstm", [x], (outputs,), weights, 4 * units, matrices * frames, activations)
 
     def gru(self, x, units, layers=1):
         """Its activations are the three gate vectors of one frame; the layers over each other take turns."""

@@ -19,8 +19,8 @@ def layers_of(size):
     if count < 1 or len(size) != 1 + 5 * count or min(size) < 1:
         raise KwsError(
             "--model-size-info of ds_cnn is the number of convolutions, then five integers greater than zero for each "
-            "(%s): found %d integers, where %d convolutions take 1 + 5 x %d; their smallest is %s"
-            % (", ".join(CONVOLUTION), len(size), count, count, min(size, default="none"))
+            "(%s): found %d (%s), where %d convolutions take 1 + 5 x %d"
+            % (", ".join(CONVOLUTION), len(size), " ".join(map(str, size)), count, count)
         )
     rows = [size[start : start + 5] for start in range(1, len(size), 5)]
     return [(filters, (height, width), (time, frequency)) for filters, height, width, time, frequency in rows]

@@ -8,10 +8,6 @@ import tensorflow.compat.v1 as tf
 from . import shapes
 
 _KERNEL = tf.glorot_uniform_initializer
-# Batch norm as the published DS-CNN has it: how much of an average stays each step, and what keeps the division safe.
-_DECAY = 0.96
-_EPSILON = 0.001
-
 
 class GraphLayers:
     """Layers over `tf.get_variable`: built twice under `tf.AUTO_REUSE`, training and inference share variables.
@@ -86,23 +82,23 @@ class GraphLayers:
         y = tf.matmul(tf.reshape(x, (-1, matrix.shape[0])), matrix)
         return self.reshape(y, self.shape(x)[:-1] + matrix.shape[1:])
 
-    def batch_norm(self, x, scale=False):
+    def batch_norm(self, x, scale=False, decay=0.96, epsilon=0.001):
         """Batch normalisation (arXiv 1502.03167) with a learned offset and, if `scale`, a learned factor.
 
-        A training batch moves the averages that inference uses; `train` runs those updates.
+        A training batch moves the averages that inference uses by 1 - decay; `train` runs those updates.
         """
         shape = self.shape(x)[-1:]
         beta, mean, variance = self._norm_variables(shape)
         gamma = self._constants("gamma", 1.0, shape) if scale else tf.ones(shape)
         image = x if x.shape.ndims == 4 else self.reshape(x, (1, 1) + shape)
         if self.training:
-            y, *batch = tf.nn.fused_batch_norm(image, gamma, beta, epsilon=_EPSILON, is_training=True)
-            self._update((mean, variance), batch)
+            y, *batch = tf.nn.fused_batch_norm(image, gamma, beta, epsilon=epsilon, is_training=True)
+            self._update((mean, variance), batch, decay)
         else:
-            y = tf.nn.fused_batch_norm(image, gamma, beta, mean, variance, epsilon=_EPSILON, is_training=False)[0]
+            y = tf.nn.fused_batch_norm(image, gamma, beta, mean, variance, epsilon=epsilon, is_training=False)[0]
         return y if x.shape.ndims == 4 else self.reshape(y, shape)
 
-    def sub_spectral_norm(self, x, bands):
+    def sub_spectral_norm(self, x, bands, decay=0.96, epsilon=0.001):
         """Batch norm of each of `bands` bands of frequency by itself (arXiv 2103.13620): x [batch, h, w, c] -> same."""
         height, width, channels = self.shape(x)
         band_width = shapes.band_width(self._name(), (height, width), bands)
@@ -112,9 +108,9 @@ class GraphLayers:
         rows = self.reshape(x, (bands, band_width, channels))
         if self.training:
             batch = tf.nn.moments(rows, axes=(0, 2), keepdims=True)
-            self._update((mean, variance), [tf.reshape(value, shape) for value in batch])
+            self._update((mean, variance), [tf.reshape(value, shape) for value in batch], decay)
             mean, variance = batch
-        y = tf.nn.batch_normalization(rows, mean, variance, beta, gamma, _EPSILON)
+        y = tf.nn.batch_normalization(rows, mean, variance, beta, gamma, epsilon)
         return self.reshape(y, (height, width, channels))
 
     def relu(self, x):
@@ -236,7 +232,7 @@ class GraphLayers:
             self._constants("moving_variance", 1.0, shape, trainable=False),
         )
 
-    def _update(self, averages, batch):
+    def _update(self, averages, batch, decay):
         """Moves averages towards a batch's, when `train` runs the update."""
         for average, value in zip(averages, batch):
-            tf.add_to_collection(tf.GraphKeys.UPDATE_OPS, tf.assign_sub(average, (1 - _DECAY) * (average - value)))
+            tf.add_to_collection(tf.GraphKeys.UPDATE_OPS, tf.assign_sub(average, (1 - decay) * (average - value)))

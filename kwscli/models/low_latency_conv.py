@@ -1,4 +1,4 @@
-"""A convolution over the whole clip and two linear layers, `low_latency_conv` of TensorFlow's `speech_commands` example.
+"""A convolution over all frames and two linear layers, `low_latency_conv` of TensorFlow's `speech_commands` example.
 
 After cnn-one-fstride4 of "Convolutional Neural Networks for Small-footprint Keyword Spotting", Sainath and Parada,
 Interspeech 2015.

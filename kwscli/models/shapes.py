@@ -8,8 +8,9 @@ def slide(layer, shape, kernel, stride, padding):
     left = tuple((size - taken) // step + 1 for size, taken, step in zip(shape, reach, stride))
     if min(left) < 1:
         raise KwsError(
-            "the feature map shrinks to nothing in %s: its kernel of %d x %d does not fit into %d x %d (time x frequency); "
-            "choose smaller kernels or strides in --model-size-info, or features with more frames or coefficients"
+            "the feature map shrinks to nothing in %s: its kernel of %d x %d does not fit into %d x %d "
+            "(time x frequency); choose smaller kernels or strides in --model-size-info, or features with more "
+            "frames or coefficients"
             % ((layer,) + tuple(kernel) + tuple(shape[:2]))
         )
     return left
