@@ -31,7 +31,7 @@ lint: $(INSTALLED)  ## check the style
 	$(BIN)/python -m flake8 kwscli tests
 
 bench: $(INSTALLED)  ## measure the speed of every part, as a table
-	$(BIN)/python -m kwscli.bench
+	$(BIN)/kws bench
 
 clean:  ## remove the environment and what the demo made
 	rm -rf $(VENV) $(DEMO) build *.egg-info

@@ -1,4 +1,4 @@
-"""Which clips make up which batch: the stream of training batches, a pure function of (seed, step), and the evaluation sets.
+"""Which clips make up which batch: the training stream, a pure function of (seed, step), and the evaluation sets.
 
 Random numbers come from numpy's `RandomState`, whose stream is frozen: a seed means the same batches on every numpy.
 """
@@ -41,7 +41,9 @@ class Selection:
         self.keywords = np.flatnonzero(mine & (self.targets != UNKNOWN_INDEX))
         self.unknown = np.flatnonzero(mine & (self.targets == UNKNOWN_INDEX))
         self.silence_count = self._share(settings.silence_percentage)
-        self.unknown_count = self._share(settings.unknown_percentage) if len(self.unknown) else 0
+        self.unknown_count = self._share(settings.unknown_percentage)
+        if not len(self.unknown) or split != "training" or settings.sampling == "reference":
+            self.unknown_count = min(self.unknown_count, len(self.unknown))  # else clips are used more than once
 
     def _share(self, percentage):
         return int(math.ceil(len(self.keywords) * percentage / 100))
@@ -135,7 +137,7 @@ class TrainingStream:
     def batch(self, step):
         """The batch of a step: features [batch, frame_count, dct_coefficient_count] and targets [batch]."""
         clips, targets = self.clips(step)
-        return mfcc(clips, self._features), targets
+        return mfcc(clips, self._features, np.float32), targets
 
 
 class EvaluationSet:

@@ -1,4 +1,4 @@
-"""The speed of every part, measured in one run: `make bench`, or `python -m kwscli.bench [--data-path DIR]`.
+"""`kws bench`: the speed of every part, measured in one run.
 
 Machines are shared, so what belongs together is measured in turns, and ratios mean more than figures.
 """
@@ -6,12 +6,10 @@ import contextlib
 import os
 import platform
 import subprocess
-import sys
 import tarfile
 import tempfile
 import time
 
-import click
 import numpy as np
 
 from . import batches, dataset, plan, prepare, run
@@ -140,19 +138,13 @@ def job_of(data_path, folder, number, architecture):
     ))
 
 
-@click.command()
-@click.option("--data-path", envvar="KWS_DATA_PATH", help="Prepared data.  [default: a synthesised corpus]")
-@click.option("--model-architecture", "architecture", default="ds_cnn", show_default=True)
-def main(data_path, architecture):
-    """Measure the speed of every part of kws on this machine."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+def benchmark(data_path=None, architecture="ds_cnn"):
+    """Yield (what was measured, figure); without prepared data in `data_path`, on a synthesised corpus."""
     with tempfile.TemporaryDirectory() as folder:
         if not data_path:
             data_path = os.path.join(folder, "data")
-            source = prepare.source_of(data_path, synthesize="")
-            prepare.prepare(prepare.PrepareSettings(source, data_path))
-        for name, value in measured(data_path, folder, architecture):
-            click.echo("%-62s %s" % (name, value))
+            prepare.prepare(prepare.PrepareSettings(prepare.source_of(data_path, synthesize=""), data_path))
+        yield from measured(data_path, folder, architecture)
 
 
 def measured(data_path, folder, architecture):
@@ -220,7 +212,3 @@ def _archive_of(data_path, folder):
     with tarfile.open(path, "w:gz") as tar:
         tar.add(source, arcname=".")
     return path
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -2,8 +2,8 @@
 import contextlib
 import dataclasses
 import json
+import math
 import os
-import re
 import warnings
 
 import click
@@ -11,8 +11,6 @@ import click
 from . import __version__, files, models
 from .errors import KwsError
 from .settings import DataSettings, DeviceSettings, FeatureSettings, TrainSettings, types_of
-
-_INTEGER = re.compile(r"-?\d+")
 
 
 class List(click.ParamType):
@@ -25,9 +23,12 @@ class List(click.ParamType):
         if isinstance(value, tuple):
             return value
         try:
-            return tuple(self.kind(item) for item in value.replace(",", " ").split())
+            items = tuple(self.kind(item) for item in value.replace(",", " ").split())
         except ValueError:
+            items = ()
+        if not items:
             self.fail("%r is not a list of %s; separate them by commas" % (value, self.name), param, ctx)
+        return items
 
 
 class Command(click.Command):
@@ -38,32 +39,36 @@ class Command(click.Command):
 
     def _in_our_spelling(self, args):
         args = list(args)
-        flags = {option: param for param in self.params for option in param.opts}
+        options = [param for param in self.params if isinstance(param, click.Option) and not param.is_flag]
+        types = {name: option.type for option in options for name in option.opts}
         while args:
             arg = args.pop(0)
             if arg == "--":
                 yield arg
                 yield from args
                 return
-            if arg.startswith("--"):
-                name, equals, value = arg.partition("=")
-                arg = name.replace("_", "-") + equals + value
-            yield arg
-            param = flags.get(arg)
-            if param is None:
+            if not arg.startswith("--"):
+                yield arg
                 continue
-            if isinstance(param.type, List) and param.type.kind is int:
-                numbers = []
-                while args and _INTEGER.fullmatch(args[0]):
-                    numbers.append(args.pop(0))
-                if numbers:
-                    yield ",".join(numbers) + ("," + args.pop(0) if args and _is_integers(args[0]) else "")
-            elif param.type is click.BOOL and not (args and _is_bool(args[0])):
-                yield "true"  # `--check_nans` alone, beside `--check_nans True`
+            name, equals, value = arg.partition("=")
+            name = name.replace("_", "-")
+            kind = types.get(name)
+            if isinstance(kind, List) and kind.kind is not str:
+                values = [value] if equals else []
+                while args and (_are_numbers(args[0]) or not values and not args[0].startswith("--")):
+                    values.append(args.pop(0))
+                yield name + "=" + ",".join(values)
+            elif kind is click.BOOL and not equals:  # `--check_nans` alone, beside `--check_nans True`
+                yield name + "=" + (args.pop(0) if args and _is_bool(args[0]) else "true")
+            else:
+                yield name + equals + value
 
 
-def _is_integers(text):
-    return all(_INTEGER.fullmatch(part) for part in text.replace(",", " ").split())
+def _are_numbers(text):
+    try:
+        return bool([float(part) for part in text.replace(",", " ").split()])
+    except ValueError:
+        return False
 
 
 def _is_bool(text):
@@ -160,7 +165,7 @@ def cli():
 @click.option("--download", is_flag=False, flag_value="0.02", type=click.Choice(["0.02", "0.01"]),
               help="Fetch this version of Speech Commands first (2.4 GB; 0.02 where none is named).")
 @click.option("--synthesize", is_flag=False, flag_value="", metavar="[WORDS]",
-              help="Make recordings of these words (comma-separated; default: the ten keywords and ten others) by espeak-ng.")
+              help="Make recordings by espeak-ng: of the ten keywords, of ten other words, and of these (comma-separated).")
 @click.option("--sample-rate", type=click.IntRange(1000, 192000), default=16000, show_default=True,
               help="Samples per second everything is converted to.")
 @click.option("--validation-percentage", type=click.FloatRange(0, 100), default=10.0, show_default=True,
@@ -218,9 +223,8 @@ def train(**values):
     from . import train as training
 
     outcome = training.train(job)
-    click.echo("%.2f %% on validation at step %d -> %s" % (
-        100 * outcome.best_accuracy, outcome.best_step, outcome.run_path
-    ))
+    judged = "" if math.isnan(outcome.best_accuracy) else "%.2f %% on validation at " % (100 * outcome.best_accuracy)
+    click.echo("%sstep %d -> %s" % (judged, outcome.best_step, outcome.run_path))
     if outcome.test:
         click.echo("%.2f %% on testing (95 %% interval %.2f to %.2f, %d clips)" % (
             (100 * outcome.test.accuracy,) + tuple(100 * end for end in outcome.test.interval) + (outcome.test.count,)
@@ -276,9 +280,8 @@ def label(files, checkpoint, labels, top, as_json):
                 click.echo(one, err=bool(one.error))
         if as_json:
             _print_json([one.to_json() for one in labelled])
-    unreadable = sum(bool(one.error) for one in labelled)
-    if unreadable:
-        raise KwsError("%d of %d files could not be read" % (unreadable, len(labelled)))
+    if any(one.error for one in labelled):
+        click.get_current_context().exit(KwsError.exit_status)
 
 
 @cli.command()
@@ -304,9 +307,46 @@ def freeze(checkpoint, output, data_path):
     click.echo("For an Ascend chip: %s" % freezing.atc_command(written))
 
 
+@cli.command("models")
+@click.argument("architecture", required=False, type=click.Choice(models.ARCHITECTURES), metavar="[NAME]")
+@click.option("--model-size", help="Which published size of NAME.  [default: s]")
+@click.option("--model-size-info", type=List(int), help="The size of NAME as integers.")
+@click.option("--keywords", type=click.IntRange(1), default=10, show_default=True, help="How many words it spots.")
+@options(FeatureSettings)
+@_json
+def list_models(architecture, model_size, model_size_info, keywords, as_json, **features):
+    """Show every network and what it costs, or the layers of one.
+
+    \b
+    kws models
+    kws models ds_cnn --model-size l --keywords 4
+    """
+    from . import describe
+
+    overrides = {name: value for name, value in features.items() if value is not None}
+    click.echo(describe.report(architecture, model_size, model_size_info, keywords + 2, overrides, as_json))
+
+
+@cli.command()
+@_data_path(required=False)
+@click.option("--model-architecture", "architecture", type=click.Choice(models.ARCHITECTURES), default="ds_cnn",
+              show_default=True, help="Which network.")
+def bench(data_path, architecture):
+    """Measure the speed of every part on this machine: about 4 minutes.
+
+    Without a data path, on a corpus synthesised for it.
+    """
+    from . import bench as benching
+
+    for name, value in benching.benchmark(data_path, architecture):
+        click.echo("%-62s %s" % (name, value))
+
+
 def main():
     """Run `kws`."""
     # TensorFlow's chatter about instructions and drivers; what goes wrong comes as an exception anyway.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    # Batches are made by threads of ours; a pool of OpenBLAS's in each would only make them wait for one another.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     warnings.filterwarnings("ignore", category=FutureWarning)  # of TensorFlow 1.15 about numpy
     cli(prog_name="kws")

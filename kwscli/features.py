@@ -1,6 +1,6 @@
 """Clips -> features: Mel-frequency cepstral coefficients, the same numbers as TensorFlow's `AudioSpectrogram` + `Mfcc`.
 
-TensorFlow's ops compute one clip a session call; these compute a batch, in float32, on any number of threads.
+TensorFlow's ops compute one clip a session call; these compute a batch, on any number of threads.
 """
 import functools
 
@@ -8,14 +8,18 @@ import numpy as np
 import scipy.fft
 
 # Frames of a few clips at a time stay in the processor's cache: twice as fast as a whole batch at once.
-CLIPS_AT_ONCE = 8
+CLIPS_AT_ONCE = 4
 # TensorFlow's floor for the energy of a filter before the logarithm (mfcc.cc, kFilterbankFloor).
 ENERGY_FLOOR = 1e-12
 
 
-def mfcc(clips, settings):
-    """Clips [n, clip_samples] float32 in [-1, 1] -> features [n, frame_count, dct_coefficient_count] float32."""
-    window, first_bin, filters, dct = _tables(settings)
+def mfcc(clips, settings, dtype=np.float64):
+    """Clips [n, clip_samples] float32 in [-1, 1] -> features [n, frame_count, dct_coefficient_count] float32.
+
+    dtype: what is computed in. float64 agrees with TensorFlow, which uses it inside, to 1e-4. float32 takes less than
+    half the time, and blurs the quiet bands of loud frames: by less than 1e-3 on speech, good enough to train on.
+    """
+    window, first_bin, filters, dct = _tables(settings, dtype)
     fft_length = _fft_length(settings)
     frames = _frames(clips, settings)
     features = np.empty((len(clips), settings.frame_count, settings.dct_coefficient_count), np.float32)
@@ -26,7 +30,7 @@ def mfcc(clips, settings):
         energy = magnitude @ filters
         np.maximum(energy, ENERGY_FLOOR, out=energy)
         np.log(energy, out=energy)
-        np.matmul(energy, dct, out=features[some])
+        features[some] = energy @ dct
     return features
 
 
@@ -51,7 +55,7 @@ def _mel(hertz):
 
 
 @functools.lru_cache(maxsize=8)
-def _tables(settings):
+def _tables(settings, dtype):
     """(periodic Hann window, first FFT bin used, mel filters [bins used, channels], DCT [channels, coefficients])."""
     size = settings.window_size_samples
     window = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(size) / size)
@@ -72,4 +76,4 @@ def _tables(settings):
     dct = np.sqrt(2.0 / channels) * np.cos(
         np.pi / channels * np.outer(np.arange(channels) + 0.5, np.arange(settings.dct_coefficient_count))
     )
-    return window.astype(np.float32), first, filters.astype(np.float32), dct.astype(np.float32)
+    return window.astype(dtype), first, filters.astype(dtype), dct.astype(dtype)

@@ -30,7 +30,7 @@ def logits_of(description, features, training):
     """features [batch, frame_count, dct_coefficient_count] -> logits [batch, label_count] of the described network."""
     with tf.variable_scope(description.architecture, reuse=tf.AUTO_REUSE):
         return models.load(description.architecture).build(
-            GraphLayers(training), features, len(description.labels), description.model_size_info
+            GraphLayers(training, description.train.dropout_rate), features, len(description.labels), description.model_size_info
         )
 
 

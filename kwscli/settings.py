@@ -5,6 +5,7 @@ import typing
 from dataclasses import dataclass
 from typing import Optional, Tuple
 
+from . import npu, npu_options
 from .errors import KwsError
 
 
@@ -20,11 +21,11 @@ class FeatureSettings:
     """What a clip is and how it becomes features (Mel-frequency cepstral coefficients)."""
 
     sample_rate: int = setting(16000, "Samples per second of every clip.", minimum=1000, maximum=192000)
-    clip_duration_ms: int = setting(1000, "Length of a clip; recordings are cut or padded to it.", minimum=10)
+    clip_duration_ms: int = setting(1000, "Length of a clip; recordings are cut or padded to it.", minimum=10, maximum=60000)
     window_size_ms: float = setting(40.0, "Length of one analysis window.", minimum=1)
     window_stride_ms: float = setting(20.0, "Step from one analysis window to the next.", minimum=1)
     dct_coefficient_count: int = setting(10, "Cepstral coefficients kept of each frame.", minimum=1)
-    filterbank_channel_count: int = setting(40, "Mel filters a frame is measured with.", minimum=1)
+    filterbank_channel_count: int = setting(40, "Mel filters a frame is measured with.", minimum=1, maximum=1000)
     lower_edge_hertz: float = setting(20.0, "Where the lowest mel filter begins.", minimum=0)
     upper_edge_hertz: float = setting(4000.0, "Where the highest mel filter ends.", minimum=1)
 
@@ -33,6 +34,11 @@ class FeatureSettings:
             raise KwsError(
                 "--window-size-ms %g is longer than the clip of %d ms; choose a shorter window or a longer --clip-duration-ms"
                 % (self.window_size_ms, self.clip_duration_ms)
+            )
+        if self.window_stride_ms > self.clip_duration_ms:
+            raise KwsError(
+                "--window-stride-ms %g is longer than the clip of %d ms; choose a shorter stride"
+                % (self.window_stride_ms, self.clip_duration_ms)
             )
         if self.dct_coefficient_count > self.filterbank_channel_count:
             raise KwsError(
@@ -87,7 +93,9 @@ class DataSettings:
     testing_percentage: Optional[float] = setting(
         None, "Speakers for testing, in percent (default: as `kws prepare` split them).", minimum=0, maximum=100
     )
-    time_shift_ms: float = setting(100.0, "Clips are moved in time by up to this much, either way.", minimum=0)
+    time_shift_ms: float = setting(
+        100.0, "Clips are moved in time by up to this much, either way.", minimum=0, maximum=60000
+    )
     background_frequency: float = setting(0.8, "Share of clips that get background noise.", minimum=0, maximum=1)
     background_volume: float = setting(0.1, "How loud that noise is at most; 1 is as recorded.", minimum=0, maximum=1)
     sampling: str = setting(
@@ -97,6 +105,13 @@ class DataSettings:
         choices=("epoch", "reference"),
     )
 
+    def __post_init__(self):
+        held_back = (self.validation_percentage or 0) + (self.testing_percentage or 0)
+        if held_back >= 100:
+            raise KwsError(
+                "--validation-percentage and --testing-percentage add up to %g; leave something to train on" % held_back
+            )
+
 
 @dataclass(frozen=True)
 class TrainSettings:
@@ -104,7 +119,11 @@ class TrainSettings:
 
     learning_rate: Tuple[float, ...] = setting((0.0005, 0.0001, 0.00002), "Adam's rate in each phase of the training.")
     how_many_training_steps: Tuple[int, ...] = setting((10000, 10000, 10000), "Steps of each phase.")
-    batch_size: int = setting(100, "Clips a step.", minimum=1)
+    batch_size: int = setting(100, "Clips a step.", minimum=1, maximum=100000)
+    dropout_rate: Optional[float] = setting(
+        None, "Units dropped while training, where the network drops any (default: as its paper).",
+        minimum=0, maximum=0.9,
+    )
     eval_step_interval: int = setting(400, "Steps from one validation to the next.", minimum=1)
     save_interval: int = setting(400, "Steps from one checkpoint to the next.", minimum=1)
     seed: int = setting(59185, "Decides the weights at the start and every batch.", minimum=0, maximum=2 ** 31 - 1)
@@ -147,14 +166,39 @@ class DeviceSettings:
         None, "Which of several (default: $ASCEND_DEVICE_ID, else $DEVICE_ID, else 0).", minimum=0
     )
     precision_mode: Optional[str] = setting(
-        None, "Which operations an NPU computes in float16 (default there: allow_mix_precision).",
-        choices=("allow_fp32_to_fp16", "force_fp16", "must_keep_origin_dtype", "allow_mix_precision"),
+        None, "What is computed in float16; a GPU knows allow_mix_precision and must_keep_origin_dtype "
+        "(default: allow_mix_precision on an NPU, float32 elsewhere).", choices=npu_options.PRECISION_MODES,
     )
+    loss_scale: Optional[str] = setting(
+        None, "What keeps float16 gradients from vanishing: dynamic, none or a number (default: dynamic where they are)."
+    )
+    iterations_per_loop: int = setting(1, "Steps an NPU makes before it comes back to the host.", minimum=1)
     over_dump: bool = setting(False, "Look for overflows, and keep the tensors that have one.")
     data_dump_flag: bool = setting(False, "Keep tensors of the steps of --data-dump-step.")
     data_dump_step: str = setting("10", "Steps to keep tensors of: 0|5|10-20.")
+    dump_mode: str = setting("output", "Which tensors of an operation to keep.", choices=npu_options.DUMP_MODES)
     profiling: bool = setting(False, "Trace where the time of a step goes.")
+    profiling_options: Optional[str] = setting(None, "What an NPU's --profiling measures: a JSON object.")
     data_save_path: str = setting("", "Where dumps and traces go (default: TRAIN_DIR/data).")
+    modify_mixlist: Optional[str] = setting(None, "NPU: JSON file that edits the operator lists of mixed precision.")
+    fusion_switch_file: Optional[str] = setting(None, "NPU: JSON file that turns fusions of operators on and off.")
+    op_select_implmode: Optional[str] = setting(
+        None, "NPU: which implementations of operators to take.", choices=npu_options.OP_SELECT
+    )
+    aoe_mode: Optional[str] = setting(
+        None, "NPU: tune before training: 1 subgraphs, 2 operators, 4 gradient slices.", choices=npu_options.AOE_MODES
+    )
+    work_path: Optional[str] = setting(None, "NPU: where that tuning works (default: as --data-save-path).")
+    npu_option: Tuple[str, ...] = setting((), "NPU: any other option of its session, as KEY=VALUE.")
+
+    def __post_init__(self):
+        if self.loss_scale is not None:
+            npu.loss_scale(self.loss_scale)
+        npu.checked("dump_step", self.data_dump_step)
+        if self.profiling_options is not None:
+            npu.checked("profiling_options", self.profiling_options)
+            if not self.profiling:
+                raise KwsError("--profiling-options say what --profiling measures; give --profiling too")
 
 
 def types_of(settings_class):
