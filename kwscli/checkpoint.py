@@ -7,6 +7,9 @@ from . import network, session
 from .errors import KwsError
 from .progress import say
 
+# The loss scale and its counters, as npu_bridge and TensorFlow name them.
+LOSS_SCALING = {"loss_scale", "current_loss_scale", "good_steps", "bad_steps"}
+
 
 class UnreadableCheckpoint(KwsError):
     """A checkpoint that is not whole."""
@@ -15,11 +18,17 @@ class UnreadableCheckpoint(KwsError):
 class Writer:
     """Saves and restores everything a training needs: weights, averages, the optimiser's state, the step.
 
-    Made before the graph is finalised.
+    The names in the file are those of a training without loss scaling, whatever this one does; the state of the loss
+    scaling comes on top, and a checkpoint without it is read too. Made before the graph is finalised.
     """
 
     def __init__(self):
-        self._saver = tf.train.Saver(tf.global_variables(), max_to_keep=None)
+        named = {_plain_name(variable): variable for variable in tf.global_variables()}
+        scaling = {name: variable for name, variable in named.items() if name in LOSS_SCALING}
+        self._scaling = {name: variable.dtype.base_dtype for name, variable in scaling.items()}
+        self._saver = tf.train.Saver(named, max_to_keep=None)
+        rest = {name: variable for name, variable in named.items() if name not in scaling}
+        self._without_scaling = tf.train.Saver(rest) if scaling else self._saver
 
     def write(self, session, prefix):
         try:
@@ -28,7 +37,23 @@ class Writer:
             raise KwsError("cannot write the checkpoint %s: %s" % (prefix, _first_line(error)))
 
     def read(self, session, prefix):
-        _restore(self._saver, session, prefix)
+        found = _reader(prefix).get_variable_to_dtype_map()
+        whole = all(found.get(name) == dtype for name, dtype in self._scaling.items())
+        _restore(self._saver if whole else self._without_scaling, session, prefix)
+
+
+def _plain_name(variable):
+    """Adam's powers are made inside a condition under loss scaling: cond/beta1_power."""
+    name = variable.op.name
+    last = name.rpartition("/")[2]
+    return last if last in ("beta1_power", "beta2_power") else name
+
+
+def _reader(prefix):
+    try:
+        return tf.train.load_checkpoint(prefix)
+    except (tf.errors.OpError, ValueError) as error:
+        raise UnreadableCheckpoint("the checkpoint %s cannot be read: %s" % (prefix, _first_line(error)))
 
 
 def inference_session(description, prefix, batch_size):
@@ -65,11 +90,7 @@ def _first_line(error):
 
 def start_from(session, prefix, description):
     """Begin with the weights of another run where names and shapes agree; the rest, such as other labels', stay new."""
-    try:
-        reader = tf.train.load_checkpoint(prefix)
-        shapes = reader.get_variable_to_shape_map()
-    except (tf.errors.OpError, ValueError) as error:
-        raise UnreadableCheckpoint("the checkpoint %s cannot be read: %s" % (prefix, _first_line(error)))
+    shapes = _reader(prefix).get_variable_to_shape_map()
     variables = network.variables_of(description)
     taken = [one for one in variables if shapes.get(one.op.name) == one.shape.as_list()]
     if not taken:

@@ -55,8 +55,10 @@ class FrozenGraphClassifier:
         from . import frozen
 
         self.path, self.data_path = path, ""
-        self._session, self._input, self._output, nodes = frozen.load(path)
+        self._session, self._input, nodes = frozen.load(path)
         described = nodes[self._input].attr[GRAPH_ATTRIBUTE].s if GRAPH_ATTRIBUTE in nodes[self._input].attr else b""
+        if described and labels_path:
+            raise KwsError("%s says its labels itself; leave --labels out" % path)
         if described:
             description = run.Description.from_json(json.loads(described.decode("utf-8")), path)
             self.labels, self.features, self.data = description.labels, description.features, description.data
@@ -65,7 +67,7 @@ class FrozenGraphClassifier:
             self.labels = read_labels(labels_path or _labels_beside(path))
             self.features = frozen.feature_settings(path, self._input, nodes)
             self.data = DataSettings(wanted_words=self.labels[2:])
-        label_count = self._shape(self._output)[-1]
+        label_count = self._shape(frozen.OUTPUT)[-1]
         if label_count and label_count != len(self.labels):
             raise KwsError(
                 "%s scores %d labels and %d are given (%s); name the right file with --labels"
@@ -83,10 +85,13 @@ class FrozenGraphClassifier:
 
     def _shape(self, node):
         """The shape of a node's output, None for a dimension of any size."""
-        return self._session.graph.get_tensor_by_name(node + ":0").shape.as_list()
+        shape = self._session.graph.get_tensor_by_name(node + ":0").shape
+        return shape.as_list() if shape.rank else [None]
 
     def _run(self, value):
-        return self._session.run(self._output + ":0", {self._input + ":0": value})
+        from . import frozen
+
+        return frozen.run(self._session, self.path, self._input, value)
 
     def close(self):
         self._session.close()

@@ -112,7 +112,7 @@ class _SampleFile:
     """A one-dimensional int16 .npy file whose length is known only at the end."""
 
     def __init__(self, path):
-        self._file, self._count = open(path, "wb"), 0
+        self._file, self._count = open(path, "wb", buffering=1 << 20), 0
         self._write_header()
 
     def _write_header(self):
@@ -120,7 +120,7 @@ class _SampleFile:
         np.lib.format.write_array_header_1_0(self._file, header)  # 128 bytes for any count
 
     def append(self, samples):
-        self._file.write(samples.astype("<i2", copy=False).tobytes())
+        self._file.write(np.ascontiguousarray(samples, "<i2").data)
         self._count += len(samples)
 
     def close(self):
@@ -149,11 +149,12 @@ def read_info(data_path):
         with open(path, encoding="utf-8") as file:
             info = json.load(file)
     except ValueError as error:
-        raise KwsError("%s is damaged (%s); run kws prepare --data-path %s --force" % (path, error, data_path))
-    if info.get("format") != FORMAT:
+        raise _damaged(path, error)
+    found = info.get("format") if isinstance(info, dict) else None
+    if found != FORMAT:
         raise KwsError(
             "%s has format %s and this kws reads %d; run kws prepare --data-path %s --force"
-            % (path, info.get("format"), FORMAT, data_path)
+            % (path, found, FORMAT, data_path)
         )
     return info
 
@@ -168,7 +169,7 @@ class Dataset:
     def __init__(self, data_path, validation_percentage=None, testing_percentage=None):
         self.path, self.info = data_path, read_info(data_path)
         folder = os.path.join(data_path, PACKED)
-        columns = Recording(*_read_columns(os.path.join(folder, _MANIFEST)))
+        columns = _read_manifest(os.path.join(folder, _MANIFEST))
         self.paths, self.words, self.splits = columns.path, np.array(columns.word), np.array(columns.split)
         wanted = [validation_percentage, testing_percentage]
         prepared = [self.info["validation_percentage"], self.info["testing_percentage"]]
@@ -176,7 +177,7 @@ class Dataset:
         if wanted != prepared:
             self.splits = np.array([split_of(path, *wanted) for path in columns.path])
         self.sample_rate = self.info["sample_rate"]
-        self.counts = np.array(columns.sample_count, np.int64)
+        self.counts = columns.sample_count
         self.offsets = np.cumsum(self.counts) - self.counts
         self._samples = _map(os.path.join(folder, _CLIPS), self.counts.sum())
         ends = np.cumsum([one["sample_count"] for one in self.info["background"]], dtype=np.int64)
@@ -198,19 +199,36 @@ class Dataset:
         return self._starts[clip_samples]
 
 
-def _read_columns(path):
-    with open(path, encoding="utf-8", newline="") as file:
-        rows = list(csv.reader(file))
-    if rows[0] != list(Recording._fields):
-        raise KwsError("%s has unexpected columns: %s; run kws prepare --force" % (path, ", ".join(rows[0])))
-    return list(zip(*rows[1:])) or [()] * len(Recording._fields)
+def _read_manifest(path):
+    """The manifest -> a Recording of columns."""
+    names = Recording._fields
+    try:
+        with open(path, encoding="utf-8", newline="") as file:
+            rows = list(csv.reader(file))
+        if not rows or rows[0] != list(names):
+            raise ValueError("its first line is not %s" % ",".join(names))
+        wrong = next((row for row in rows if len(row) != len(names)), None)
+        if wrong is not None:
+            raise ValueError("a line has %d columns, not %d: %s" % (len(wrong), len(names), ",".join(wrong)))
+        columns = Recording(*(zip(*rows[1:]) if rows[1:] else [()] * len(names)))
+        return columns._replace(sample_count=np.array(columns.sample_count, np.int64))
+    except (ValueError, csv.Error) as error:
+        raise _damaged(path, error)
 
 
 def _map(path, count):
-    samples = np.load(path, mmap_mode="r") if count else np.zeros(0, np.int16)
-    if len(samples) != count:
-        raise KwsError("%s holds %d samples and the manifest says %d; run kws prepare --force" % (path, len(samples), count))
+    try:
+        samples = np.load(path, mmap_mode="r") if count else np.zeros(0, np.int16)
+    except (ValueError, EOFError) as error:  # cut off, or no array
+        raise _damaged(path, error)
+    if samples.shape != (count,):
+        raise _damaged(path, "it holds %d samples and the manifest says %d" % (samples.size, count))
     return samples
+
+
+def _damaged(path, why):
+    data_path = os.path.dirname(os.path.dirname(path))
+    return KwsError("%s is damaged (%s); run kws prepare --data-path %s --force" % (path, why, data_path))
 
 
 def load(data_path, validation_percentage=None, testing_percentage=None):

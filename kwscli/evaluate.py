@@ -97,6 +97,11 @@ def evaluate(classifier, data_path, split="testing", data_settings=None):
     """
     if is_labelled(data_path, classifier.labels):
         return _evaluate_labelled(classifier, data_path)
+    if classifier.labels != labels.labels_of(data_settings.wanted_words):
+        raise KwsError(
+            "the labels of %s (%s) are not %s, %s and keywords; measure it on a folder or archive of folders named by labels"
+            % (classifier.path, ", ".join(classifier.labels), labels.SILENCE, labels.UNKNOWN)
+        )
     data = dataset.load(data_path, data_settings.validation_percentage, data_settings.testing_percentage)
     _check_rate(classifier, data)
     clips = EvaluationSet(data, data_settings, classifier.features, split)
@@ -119,13 +124,13 @@ def _check_rate(classifier, data):
 
 
 def is_labelled(path, label_names):
-    """Whether a path is an archive, or a folder whose sub-folders are exactly labels with _silence_ or _unknown_ among them."""
+    """Whether a path is an archive, or a folder whose sub-folders are labels: all of them, or _silence_ or _unknown_."""
     if os.path.isfile(path):
         return True
     if not os.path.isdir(path) or dataset.is_prepared(path):
         return False
     found = {name for name in os.listdir(path) if os.path.isdir(os.path.join(path, name)) and not name.startswith(".")}
-    return bool(found & {labels.SILENCE, labels.UNKNOWN}) and found <= set(label_names)
+    return bool(found & {labels.SILENCE, labels.UNKNOWN}) or bool(found) and found <= set(label_names)
 
 
 def _evaluate_labelled(classifier, path):
@@ -139,7 +144,9 @@ def _evaluate_labelled(classifier, path):
             if not audio.is_sound(name):
                 continue
             if label not in index_of:
-                raise KwsError("%s holds %s, but %s is no label of the network: %s" % (path, name, label, ", ".join(index_of)))
+                raise KwsError(
+                    "%s holds %s, but %s is no label of the network: %s" % (path, name, label, ", ".join(index_of))
+                )
             try:
                 clip = audio.fit(audio.read(data, settings.sample_rate, name), settings.clip_samples)
             except audio.UnreadableAudio as error:
@@ -164,6 +171,6 @@ def _labelled_files(folder):
     for label in sorted(os.listdir(folder)):
         inside = os.path.join(folder, label)
         if os.path.isdir(inside) and not label.startswith("."):
-            for name in sorted(os.listdir(inside)):
+            for name in filter(audio.is_sound, sorted(os.listdir(inside))):
                 with open(os.path.join(inside, name), "rb") as file:
                     yield os.path.join(label, name), file.read()

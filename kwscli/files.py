@@ -7,17 +7,16 @@ import shutil
 
 from .errors import KwsError
 
-PART = ".part"
+PART, OLD = ".part", ".old"
 # What the operating system says of a place that cannot be written: the user's to mend, not a bug of ours.
 USERS_ERRNOS = (
     errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG,
-    errno.EIO, errno.EFBIG, errno.ENOENT, errno.EEXIST, errno.EMFILE,
+    errno.EIO, errno.EFBIG, errno.ENOENT, errno.EEXIST, errno.EMFILE, errno.ELOOP, errno.EBUSY, errno.ENOLCK,
 )
 
 
 def explain(error):
     """An OSError in one line."""
-    where = " " + str(error.filename) if error.filename else ""
     advice = {
         errno.ENOSPC: "; free some space and run the same command again",
         errno.EDQUOT: "; free some space and run the same command again",
@@ -25,7 +24,7 @@ def explain(error):
         errno.EACCES: "; check its permissions, or choose another place",
         errno.EPERM: "; check its permissions, or choose another place",
     }.get(error.errno, "")
-    return "cannot use%s: %s%s" % (where, error.strerror or error, advice)
+    return "cannot use %s: %s%s" % (error.filename or "the output folder", error.strerror or error, advice)
 
 
 @contextlib.contextmanager
@@ -45,16 +44,26 @@ def replacing(path, mode="w"):
 @contextlib.contextmanager
 def replacing_folder(path):
     """An empty folder that takes the place of `path` at the end of the block, and only if the block ends well."""
-    part = path + PART
-    shutil.rmtree(part, ignore_errors=True)
+    part, old = path + PART, path + OLD
+    _put_back(old, path)
+    for left_over in (part, old):
+        shutil.rmtree(left_over, ignore_errors=True)
     os.makedirs(part)
     try:
         yield part
-        shutil.rmtree(path, ignore_errors=True)
-        os.replace(part, path)
+        with contextlib.suppress(FileNotFoundError):
+            os.rename(path, old)  # at once, where to delete it would leave it half there for a while
+        os.rename(part, path)
     except BaseException:
+        _put_back(old, path)
         shutil.rmtree(part, ignore_errors=True)
         raise
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _put_back(old, path):
+    if os.path.lexists(old) and not os.path.lexists(path):
+        os.rename(old, path)
 
 
 @contextlib.contextmanager

@@ -17,6 +17,10 @@ CLIPS_CHECKED = 32
 # Largest difference from the checkpoint's scores that counts as the same network.
 TOLERANCE = 1e-4
 
+# Attributes that TensorFlow 2.x writes and 1.15, which the field's scripts and Ascend run, refuses to read. Here they all
+# have their defaults; were one not, the check of the scores would fail.
+YOUNG_ATTRIBUTES = ("exponential_avg_factor", "explicit_paddings", "grad_a", "grad_b")
+
 
 class Frozen(NamedTuple):
     """A file that was written: its size in bytes, and how far its scores are from the checkpoint's."""
@@ -60,16 +64,14 @@ FORMATS = {
 def freeze(path=None, output=None, data_path=None):
     """Write every format of a checkpoint, checked against its scores, and labels.txt beside -> [Frozen].
 
-    output: the self-contained graph's file name, x.pb; the others are named after it.
+    output: the self-contained graph's file name, x.pb; the others are named after it. Or a folder for them.
     """
     path = path or run.newest()
     if path.endswith(".pb"):
         raise KwsError("%s is frozen already; name the checkpoint or run directory it was made from" % path)
     description, prefix = run.resolve(path)
-    stem = os.path.join(os.path.dirname(prefix), description.architecture)
-    if output:
-        stem = output[:-3] if output.endswith(".pb") else output
-        os.makedirs(os.path.dirname(stem) or ".", exist_ok=True)
+    stem = _stem(output or os.path.dirname(prefix) or ".", description.architecture)
+    os.makedirs(os.path.dirname(stem) or ".", exist_ok=True)
     clips = _clips_to_check(description, data_path or description.data_path)
     with contextlib.closing(classifier.CheckpointClassifier(description, prefix)) as original:
         wanted = original.scores(clips)
@@ -81,6 +83,13 @@ def freeze(path=None, output=None, data_path=None):
     return written
 
 
+def _stem(output, name):
+    """What the file names of all formats begin with: FILE of FILE.pb, or `name` in a folder."""
+    if os.path.isdir(output) or output.endswith(os.sep):
+        return os.path.join(output, name)
+    return output[:-3] if output.endswith(".pb") else output
+
+
 def _frozen_graph(description, prefix, source, input_of):
     settings = description.features
     with tf.Graph().as_default() as graph:
@@ -89,6 +98,8 @@ def _frozen_graph(description, prefix, source, input_of):
     with contextlib.closing(checkpoint.restored_session(graph, description, prefix)) as session:
         graph_def = tf.graph_util.convert_variables_to_constants(session, graph.as_graph_def(), [frozen.OUTPUT])
     for node in graph_def.node:
+        for name in YOUNG_ATTRIBUTES:
+            node.attr.pop(name, None)
         if node.name == source:
             text = json.dumps(description.to_json(), sort_keys=True)
             node.attr[classifier.GRAPH_ATTRIBUTE].s = text.encode("utf-8")

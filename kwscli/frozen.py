@@ -1,9 +1,11 @@
-"""Frozen graphs (.pb), ours and those of ARM's and TensorFlow's scripts: `wav_data` or `fingerprint_input` -> `labels_softmax`."""
+"""Frozen graphs (.pb), ours and other tools': `wav_data` or `fingerprint_input` -> `labels_softmax`."""
+import numpy as np
 import tensorflow.compat.v1 as tf
 from google.protobuf.message import DecodeError
 
 from . import session
 from .errors import KwsError
+from .progress import say
 from .settings import FeatureSettings
 
 WAV_INPUT, FEATURES_INPUT, OUTPUT = "wav_data", "fingerprint_input", "labels_softmax"
@@ -23,7 +25,7 @@ def read(path):
 
 
 def load(path):
-    """A graph from a file -> (open session, input node, output node, {name: NodeDef})."""
+    """A graph from a file -> (open session, its input node, {name: NodeDef})."""
     graph_def = read(path)
     nodes = {node.name: node for node in graph_def.node}
     source = next((name for name in (WAV_INPUT, FEATURES_INPUT) if name in nodes), None)
@@ -36,30 +38,37 @@ def load(path):
         try:
             tf.import_graph_def(graph_def, name="")
         except ValueError as error:
-            raise KwsError("%s cannot be loaded: %s" % (path, str(error).splitlines()[0]))
-    return session.open_session(graph), source, OUTPUT, nodes
+            reason = str(error).splitlines()[0].split("; ")[0]
+            raise KwsError("%s cannot be loaded by TensorFlow %s: %s" % (path, tf.__version__, reason))
+    return session.open_session(graph), source, nodes
+
+
+def run(opened, path, source, value):
+    """What the output node gives for one value of the input node."""
+    try:
+        return opened.run(OUTPUT + ":0", {source + ":0": value})
+    except tf.errors.OpError as error:
+        raise KwsError("%s does not run: %s; freeze it anew" % (path, error.message.split("\n\t")[0].splitlines()[-1]))
 
 
 def feature_settings(path, source, nodes):
-    """The FeatureSettings of another tool's graph: read off its audio operations, or off the size of its input."""
-    by_op = {node.op: node.attr for node in nodes.values()}
+    """The FeatureSettings of another tool's graph: what its input takes, the rest being the defaults."""
     if source == FEATURES_INPUT:
-        settings = FeatureSettings()
-        size = [dim.size for dim in nodes[source].attr["shape"].shape.dim][-1:]
-        if size and size[0] not in (-1, settings.feature_count):
-            raise KwsError("%s takes %d features a clip and does not say how they are made" % (path, size[0]))
-        return settings
-    try:
-        decode, spectrogram, mfcc = by_op["DecodeWav"], by_op["AudioSpectrogram"], by_op["Mfcc"]
-    except KeyError as error:
-        raise KwsError("%s takes %s but has no operation %s" % (path, source, error.args[0]))
-    rate = FeatureSettings.sample_rate
-    return FeatureSettings(
-        clip_duration_ms=decode["desired_samples"].i * 1000 // rate,
-        window_size_ms=spectrogram["window_size"].i * 1000 / rate,
-        window_stride_ms=spectrogram["stride"].i * 1000 / rate,
-        dct_coefficient_count=mfcc["dct_coefficient_count"].i,
-        filterbank_channel_count=mfcc["filterbank_channel_count"].i,
-        lower_edge_hertz=mfcc["lower_frequency_limit"].f,
-        upper_edge_hertz=mfcc["upper_frequency_limit"].f,
-    )
+        return _features_outside(path, nodes[source].attr["shape"].shape)
+    decode = [node for node in nodes.values() if node.op == "DecodeWav"]
+    if not decode:
+        raise KwsError("%s takes %s but has no operation DecodeWav" % (path, source))
+    # The graph makes its features itself: only the length of its clips matters here.
+    samples, rate = decode[0].attr["desired_samples"].i, FeatureSettings.sample_rate
+    return FeatureSettings(clip_duration_ms=samples * 1000 // rate) if samples > 0 else FeatureSettings()
+
+
+def _features_outside(path, shape):
+    settings, sizes = FeatureSettings(), [dim.size for dim in shape.dim]
+    if shape.unknown_rank or len(sizes) < 2 or np.prod(sizes[1:]) != settings.feature_count:
+        raise KwsError(
+            "%s takes features of shape %s and does not say how they are made; kws makes %d a clip of another tool's"
+            % (path, "unknown" if shape.unknown_rank else sizes, settings.feature_count)
+        )
+    say("%s does not say how its features are made; taking kws's defaults." % path)
+    return settings

@@ -22,7 +22,7 @@ class Labelled(NamedTuple):
 
     def __str__(self):
         if self.error:
-            return "%s  not read: %s" % (self.file, self.error)
+            return "Error: " + self.error
         return "%s  %s" % (self.file, "  ".join("%s %.1f %%" % (name, 100 * score) for name, score in self.scores))
 
     def to_json(self):
@@ -62,7 +62,7 @@ def label(classifier, path, top=None):
     """Score one file (`-`: standard input). One that is longer than a clip is judged by its loudest part."""
     source = sys.stdin.buffer.read() if path == STDIN else path
     if source == b"":
-        raise KwsError("standard input is empty; pipe a sound file into it")
+        raise audio.UnreadableAudio("standard input is empty; pipe a sound file into it")
     settings = classifier.features
     samples = audio.read(source, settings.sample_rate, "standard input" if path == STDIN else path)
     start = audio.loudest(samples, settings.clip_samples, settings.sample_rate // 100)

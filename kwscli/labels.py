@@ -22,7 +22,10 @@ def labels_of(keywords):
 def read_labels(path):
     """A `labels.txt`, one label a line -> tuple of labels."""
     with open(path, encoding="utf-8") as lines:
-        labels = tuple(line.strip() for line in lines if line.strip())
+        try:
+            labels = tuple(line.strip() for line in lines if line.strip())
+        except UnicodeDecodeError:
+            raise KwsError("%s is no text; it should hold one label a line" % path)
     if not labels:
         raise KwsError("%s holds no label; it should have one a line" % path)
     return labels

@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 from . import dataset, labels, models, prepare, run
 from .errors import KwsError
+from .models import costs
 from .progress import say
 from .settings import DataSettings, DeviceSettings, FeatureSettings, TrainSettings, pick
 
@@ -53,6 +54,9 @@ def plan(values):
         data_path=os.path.abspath(values["data_path"]),
         start_checkpoint=values["start_checkpoint"] or "",
     )
+    costs.count(architecture, description.model_size_info, description.features, len(description.labels))
+    if description.start_checkpoint:
+        run.resolve(description.start_checkpoint)
     _ensure_prepared(values["data_path"], description)
     return Job(
         run_path=values["train_dir"] or os.path.join("output", str(number)),

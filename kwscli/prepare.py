@@ -1,23 +1,20 @@
 """`kws prepare`: an archive or a folder of recordings -> prepared data (see `dataset`), with a doctor's report."""
 import collections
-import glob
+import contextlib
 import hashlib
 import os
-
 from typing import NamedTuple
 
-import numpy as np
-
 from . import archive, audio, dataset, files
-from .dataset import BACKGROUND, PACKED, Problem, Recording
+from .dataset import PACKED
+from .doctor import Doctor
 from .errors import KwsError
-from .progress import Progress
+from .progress import Progress, say
 
+PUBLISHED = "speech_commands_v0.02.tar.gz"  # preferred where there are several archives
 SYNTHETIC = "synthetic"  # the folder of a synthesised corpus
-SILENT_PEAK = 0.002  # of full scale: -54 dB
-CLIPPED_SAMPLES = 10  # at full scale
-SHORT_MS = 300
-LONG_MS = 1500
+IN_PLACE = "."  # the source of data that was prepared in the folder of the recordings themselves
+_UNPACKED_MARK = ".unpacked-by-kws"
 
 
 class PrepareSettings(NamedTuple):
@@ -31,7 +28,7 @@ class PrepareSettings(NamedTuple):
 
 
 class Report(NamedTuple):
-    """What was prepared: dataset.json, the recordings' rows and the problems found; `fresh` if it was done just now."""
+    """What was prepared: the content of dataset.json; `fresh` if it was done just now."""
 
     data_path: str
     info: dict
@@ -50,25 +47,39 @@ def source_of(data_path, name=None, download=None, synthesize=None):
     if download:
         from .download import download as fetch
 
-        os.makedirs(data_path, exist_ok=True)
-        return fetch(download, data_path)
+        with files.only_one(data_path, "is preparing"):
+            return fetch(download, data_path)
     if synthesize is not None:
-        from . import synthesize as synthesis
-
-        folder = os.path.join(data_path, SYNTHETIC)
-        words = tuple(word.strip() for word in synthesize.split(",")) if synthesize else synthesis.DEFAULT_WORDS
-        synthesis.synthesize(folder, words)
-        return folder
+        with files.only_one(data_path, "is preparing"):
+            return _synthesized(os.path.join(data_path, SYNTHETIC), synthesize)
     return find_source(data_path, name)
 
 
+def _synthesized(folder, words):
+    """A corpus of `words` (comma-separated) and of the default ones: these are what `_unknown_` is learnt from."""
+    from . import synthesize as synthesis
+
+    given = [word.strip() for word in words.split(",") if word.strip()]
+    words = tuple(dict.fromkeys(given + list(synthesis.DEFAULT_WORDS)))
+    if os.path.isdir(folder) and os.listdir(folder):
+        lacking = [word for word in words if not os.path.isdir(os.path.join(folder, word))]
+        if lacking:
+            raise KwsError(
+                "%s is there already, without %s; remove it and run the same command again" % (folder, ", ".join(lacking))
+            )
+        say("%s is there already; nothing to synthesise" % folder)
+    else:
+        synthesis.synthesize(folder, words)
+    return folder
+
+
 def find_source(data_path, name=None):
-    """The archive in `data_path`, or `data_path` itself where it is a folder of WORD/recording."""
+    """The archive in `data_path`, or `data_path` itself where it holds recordings in folders named by words."""
     if name:
         for path in (name, os.path.join(data_path, name)):
             if os.path.exists(path):
                 return path
-        raise KwsError("there is no archive %s, here or in %s" % (name, data_path))
+        raise KwsError("there is no archive or folder %s, here or in %s" % (name, data_path))
     if os.path.isfile(data_path):
         raise KwsError("%s is a file; name the folder it is in, or use --archive %s" % (data_path, data_path))
     if not os.path.isdir(data_path):
@@ -76,15 +87,16 @@ def find_source(data_path, name=None):
             "there is no folder %s; make it and put speech_commands_v0.02.tar.gz or a folder of recordings for each "
             "word into it, or use --download or --synthesize" % data_path
         )
-    found = sorted(path for path in glob.glob(os.path.join(glob.escape(data_path), "*")) if path.endswith(archive.SUFFIXES))
-    published = [path for path in found if os.path.basename(path) == "speech_commands_v0.02.tar.gz"]
-    if published or len(found) == 1:
-        return (published or found)[0]
+    found = [
+        name for name in sorted(os.listdir(data_path))
+        if name.endswith(archive.SUFFIXES) and os.path.isfile(os.path.join(data_path, name))
+    ]
+    chosen = [name for name in found if name == PUBLISHED] or found
+    if len(chosen) == 1:
+        return os.path.join(data_path, chosen[0])
     if found:
-        raise KwsError(
-            "%s holds several archives (%s); name one with --archive" % (data_path, ", ".join(map(os.path.basename, found)))
-        )
-    if any(True for _ in _recordings_in(data_path)):
+        raise KwsError("%s holds several archives (%s); name one with --archive" % (data_path, ", ".join(found)))
+    if any(True for _ in _recordings_in(data_path)) or dataset.is_prepared(data_path):
         return data_path
     raise KwsError(
         "%s holds neither an archive (%s) nor a folder of recordings for each word; put one there, or use --download "
@@ -94,162 +106,157 @@ def find_source(data_path, name=None):
 
 def prepare(settings, force=False):
     """Prepare what `settings.source` holds into `settings.out` -> Report. Data prepared before is kept unless `force`."""
+    shares = settings.validation_percentage, settings.testing_percentage
+    if not sum(shares) <= 100:
+        raise KwsError("%g %% for validation and %g %% for testing are more than there is; lower one of them" % shares)
     if not os.path.exists(settings.source):
         raise KwsError("there is no archive or folder %s" % settings.source)
+    if dataset.is_prepared(settings.out) and not force:
+        info = dataset.read_info(settings.out)
+        _check_same(settings, info)
+        return Report(settings.out, info, fresh=False)
     with files.only_one(settings.out, "is preparing"):
-        if dataset.is_prepared(settings.out) and not force:
-            info = dataset.read_info(settings.out)
-            _check_same(settings, info)
-            return Report(settings.out, info, fresh=False)
-        with files.replacing_folder(os.path.join(settings.out, PACKED)) as packed:
-            _pack(settings, packed)
+        _pack(settings)
         return Report(settings.out, dataset.read_info(settings.out), fresh=True)
 
 
-def _check_same(settings, info):
-    """Prepared data that came from something else must not pass for what is asked for now."""
-    asked = {
-        "source": os.path.basename(os.path.abspath(settings.source)),
-        "source_bytes": os.path.getsize(settings.source) if os.path.isfile(settings.source) else None,
+def _asked(settings):
+    """What of dataset.json is known before any work: prepared data in which it differs is not what is asked for now."""
+    source = settings.source
+    in_place = os.path.realpath(source) == os.path.realpath(settings.out)
+    paths = [source] if os.path.isfile(source) else [os.path.join(source, name) for name in _recordings_in(source)]
+    return {
+        "source": IN_PLACE if in_place else os.path.basename(os.path.abspath(source)),
+        "source_bytes": sum(os.path.getsize(path) for path in paths if os.path.isfile(path)),
         "sample_rate": settings.sample_rate,
         "validation_percentage": settings.validation_percentage,
         "testing_percentage": settings.testing_percentage,
     }
+
+
+def _check_same(settings, info):
+    asked = _asked(settings)
+    if asked["source"] == IN_PLACE != info["source"]:  # no source was named; the archive may be gone, its data is good
+        del asked["source"], asked["source_bytes"]
     for name, value in asked.items():
         if info[name] != value:
             raise KwsError(
-                "%s was prepared with %s %s, not %s; add --force to prepare it again, or --out FOLDER to keep both"
-                % (settings.out, name, info[name], value)
+                "%s was prepared with %s %s, which is now %s; add --force to prepare it again, or --out FOLDER to keep both"
+                % (settings.out, name.replace("_", " "), info[name], value)
             )
 
 
-def _pack(settings, packed):
-    writer = dataset.Writer(packed)
-    try:
+def _pack(settings):
+    """Write the prepared data; it and the unpacked archive take their places together, once all is done."""
+    with contextlib.ExitStack() as stack:
+        asked = _asked(settings)
+        packed = stack.enter_context(files.replacing_folder(os.path.join(settings.out, PACKED)))
+        writer = stack.enter_context(contextlib.closing(dataset.Writer(packed)))
+        doctor = Doctor(settings, writer)
         if os.path.isdir(settings.source):
-            sha256 = _pack_folder(settings, writer)
+            sha256 = _pack_folder(settings.source, doctor)
         else:
-            sha256 = _pack_archive(settings, writer)
+            unpacked = stack.enter_context(files.replacing_folder(_unpacked_folder(settings)))
+            sha256 = _pack_archive(settings.source, unpacked, doctor)
         if not writer.recordings:
             raise KwsError(
                 "%s holds no recording of a word (WORD/name.wav) that can be read%s"
                 % (settings.source, "; " + writer.problems[0].problem if writer.problems else "")
             )
-        writer.finish(_info(settings, writer, sha256))
-    finally:
-        writer.close()
+        writer.finish(dict(asked, sha256=sha256, **_summary(writer)))
 
 
-def _pack_archive(settings, writer):
+def _unpacked_folder(settings):
+    """Where an archive is unpacked to. What others made there is left alone."""
+    name = archive.stem(settings.source)
+    folder = os.path.join(settings.out, name)
+    if not name or name.split(".")[0] == PACKED:
+        raise KwsError("%s cannot be unpacked under its own name; rename it" % settings.source)
+    if os.path.lexists(folder) and not os.path.exists(os.path.join(folder, _UNPACKED_MARK)):
+        raise KwsError(
+            "%s is in the way of unpacking %s, and kws did not make it; move it away, or choose another place by --out"
+            % (folder, settings.source)
+        )
+    return folder
+
+
+def _pack_archive(path, unpacked, doctor):
     """Unpack and pack an archive in one pass -> its SHA-256."""
-    folder = os.path.join(settings.out, archive.stem(settings.source))
-    with files.replacing_folder(folder) as unpacked, Progress(
-        "preparing " + os.path.basename(settings.source), os.path.getsize(settings.source), unit="B"
-    ) as progress:
-        doctor = Doctor(settings, writer)
-        source = archive.Archive(settings.source, on_bytes=progress.update)
-        made = set()
+    folders = set()
+    with open(os.path.join(unpacked, _UNPACKED_MARK), "w", encoding="utf-8") as mark:
+        mark.write("kws prepare unpacked an archive here, and replaces this folder when it does so again.\n")
+    with Progress("preparing " + os.path.basename(path), os.path.getsize(path), unit="B") as progress:
+        source = archive.Archive(path, on_bytes=progress.update)
         for name, data in source:
-            path = os.path.join(unpacked, name)
-            if os.path.dirname(path) not in made:
-                os.makedirs(os.path.dirname(path), exist_ok=True)
-                made.add(os.path.dirname(path))
-            with open(path, "wb") as file:
-                file.write(data)
+            target = os.path.join(unpacked, name)
+            try:
+                if os.path.dirname(target) not in folders:
+                    os.makedirs(os.path.dirname(target), exist_ok=True)
+                    folders.add(os.path.dirname(target))
+                with open(target, "xb") as file:
+                    file.write(data)
+            except (FileExistsError, NotADirectoryError):
+                if not os.path.isfile(target):
+                    raise KwsError("%s holds %r as a file and as a folder; not unpacked" % (path, name))
+                doctor.leave_out(name, "twice in the archive: the first one is used")
+                continue
             doctor.examine(name, data)
     return source.sha256
 
 
-def _pack_folder(settings, writer):
+def _pack_folder(folder, doctor):
     """Pack a folder of WORD/recording -> a SHA-256 over names and contents."""
-    names = list(_recordings_in(settings.source))
-    doctor, sha256 = Doctor(settings, writer), hashlib.sha256()
-    with Progress("preparing " + settings.source, len(names), unit="files") as progress:
+    names, sha256 = list(_recordings_in(folder)), hashlib.sha256()
+    with Progress("preparing " + folder, len(names), unit="files") as progress:
         for name in names:
-            with open(os.path.join(settings.source, name), "rb") as file:
-                data = file.read()
+            progress.update()
+            try:
+                data = _read(os.path.join(folder, name))
+            except OSError as error:
+                doctor.leave_out(name, "unreadable: %s" % (error.strerror or error))
+                continue
             sha256.update(name.encode("utf-8", "surrogateescape") + b"\0" + data)
             doctor.examine(name, data)
-            progress.update()
     return sha256.hexdigest()
 
 
+def _read(path):
+    if not os.path.isfile(path):  # a pipe would be waited for
+        raise OSError("not a file, or a broken link")
+    if os.path.getsize(path) > archive.MAX_MEMBER_BYTES:
+        raise OSError("more than %d bytes" % archive.MAX_MEMBER_BYTES)
+    with open(path, "rb") as file:
+        return file.read()
+
+
 def _recordings_in(folder):
-    """WORD/name of every sound file one level below a folder, in order."""
-    for word in sorted(os.listdir(folder)):
-        inside = os.path.join(folder, word)
-        if word != PACKED and not word.startswith(".") and os.path.isdir(inside):
-            yield from (os.path.join(word, name) for name in sorted(os.listdir(inside)) if audio.is_sound(name))
+    """.../WORD/name of every sound file below a folder, at any depth, in order; links to folders are followed once."""
+    seen = set()
+    for inside, folders, names in os.walk(folder, followlinks=True):
+        real = os.path.realpath(inside)
+        if real in seen:
+            folders.clear()
+            continue
+        seen.add(real)
+        folders[:] = sorted(name for name in folders if name != PACKED and not name.startswith(".")
+                            and not name.endswith((files.PART, files.OLD)))
+        if inside != folder:
+            within = os.path.relpath(inside, folder)
+            yield from (os.path.join(within, name) for name in sorted(names) if audio.is_sound(name))
 
 
-class Doctor:
-    """Examines recordings one by one and gives them to the writer, with what is wrong with them."""
-
-    def __init__(self, settings, writer):
-        self._settings, self._writer, self._seen = settings, writer, {}
-
-    def examine(self, path, data):
-        """path: .../WORD/name; data: the bytes of the file. What is no sound of a word or of background is passed over."""
-        word = os.path.basename(os.path.dirname(path))
-        if not audio.is_sound(path) or not word or (word.startswith(("_", ".")) and word != BACKGROUND):
-            return
-        path = "%s/%s" % (word, os.path.basename(path))
-        try:
-            samples = audio.to_int16(audio.read(data, self._settings.sample_rate, path))
-        except audio.UnreadableAudio as error:
-            self._writer.problems.append(Problem(path, str(error), "left out"))
-            return
-        if word == BACKGROUND:
-            self._writer.add_background(path, samples)
-            return
-        peak = float(np.abs(samples.astype(np.int32)).max()) / audio.FULL_SCALE
-        duration_ms = 1000 * len(samples) // self._settings.sample_rate
-        problems = self._problems(path, samples, peak, duration_ms)
-        self._writer.problems.extend(Problem(path, problem, "kept") for problem in problems)
-        percentages = self._settings.validation_percentage, self._settings.testing_percentage
-        split = dataset.split_of(path, *percentages)
-        row = path, word, dataset.speaker_of(path), split, duration_ms, round(peak, 4), len(samples), "; ".join(problems)
-        self._writer.add(Recording(*row), samples)
-
-    def _problems(self, path, samples, peak, duration_ms):
-        found = []
-        if peak < SILENT_PEAK:
-            found.append("silent: peak %.4f of full scale" % peak)
-        at_full_scale = np.count_nonzero((samples >= audio.FULL_SCALE - 1) | (samples <= -audio.FULL_SCALE))
-        if at_full_scale > CLIPPED_SAMPLES:
-            found.append("clipped: %d samples at full scale" % at_full_scale)
-        if duration_ms < SHORT_MS:
-            found.append("very short: %d ms" % duration_ms)
-        if duration_ms > LONG_MS:
-            found.append("over-long: %d ms" % duration_ms)
-        first = self._seen.setdefault(hashlib.sha1(samples.tobytes()).digest(), path)
-        if first != path:
-            found.append("duplicate of %s" % first)
-        return found
-
-
-def _info(settings, writer, sha256):
+def _summary(writer):
     words = collections.defaultdict(lambda: dict.fromkeys(dataset.SPLITS, 0))
     for recording in writer.recordings:
         words[recording.word][recording.split] += 1
     return {
-        "source": os.path.basename(os.path.abspath(settings.source)),
-        "source_bytes": os.path.getsize(settings.source) if os.path.isfile(settings.source) else None,
-        "sha256": sha256,
-        "sample_rate": settings.sample_rate,
         "split_rule": "sha1 of the speaker (or file name), modulo 2^27",
-        "validation_percentage": settings.validation_percentage,
-        "testing_percentage": settings.testing_percentage,
         "words": words,
         "speaker_count": len({recording.speaker for recording in writer.recordings if recording.speaker}),
         "problems": collections.Counter(
-            "%s, %s" % (_kind(problem), problem.action) for problem in writer.problems
+            "%s, %s" % (problem.problem.split(":")[0], problem.action) for problem in writer.problems
         ),
     }
-
-
-def _kind(problem):
-    return problem.problem.split(":")[0].split(" of ")[0] if problem.action == "kept" else "unreadable"
 
 
 def describe(report):
@@ -266,7 +273,7 @@ def describe(report):
         lines.append("%-*s  %8d  %10d  %7d" % (widths, word, *(counts[split] for split in dataset.SPLITS)))
     lines.append(
         "%s: %d clips of %d words by %s, %d background recordings"
-        % (info["source"], info["clip_count"], len(rows), _speakers(info), len(info["background"]))
+        % (_source(report), info["clip_count"], len(rows), _speakers(info), len(info["background"]))
     )
     if not info["background"]:
         lines.append("No _background_noise_ folder: training will mix no noise into the clips.")
@@ -281,6 +288,11 @@ def describe(report):
         lines.append("Which ones and why: %s" % os.path.join(packed, "problems.csv"))
     lines.append("Prepared in %s" % packed)
     return "\n".join(lines)
+
+
+def _source(report):
+    named = report.info["source"] != IN_PLACE
+    return report.info["source"] if named else os.path.basename(os.path.abspath(report.data_path))
 
 
 def _speakers(info):

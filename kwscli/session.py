@@ -1,15 +1,248 @@
-"""The device a graph runs on."""
+"""The device a graph runs on, its sessions and its optimiser; the only module that knows npu_bridge, Ascend's adapter.
+
+What it does on an NPU was run against the fake in tests/fake_npu only.
+"""
+import contextlib
+import importlib
+import importlib.util
+import os
+import sys
+from typing import NamedTuple, Optional
+
 import tensorflow.compat.v1 as tf
+from tensorflow.core.protobuf.rewriter_config_pb2 import RewriterConfig
+
+from . import npu
+from .errors import KwsError
+from .progress import say
 
 tf.logging.set_verbosity(tf.logging.ERROR)
 tf.disable_eager_execution()  # TensorFlow 2.x: Saver and FileWriter look at this, not at the graph they are given
 
+NAMES = {"npu": "an NPU", "gpu": "a GPU", "cpu": "the CPU"}
+# A name that each release of the adapter brought, the newest first, and the last release without it.
+_PROBES = (
+    ("estimator.npu.npu_plugin", "is_inf_nan_enabled", "r1.12"),
+    ("estimator.npu.util", "get_ranksize", "r1.10"),
+    ("estimator.npu.npu_config", "decorator_tf_session", "r1.8"),
+    ("npu_init", "get_npu_local_rank_size", "r1.7"),
+    ("estimator.npu.npu_optimizer", "npu_distributed_optimizer_wrapper", "r1.5"),
+    ("npu_init", "npu_config_proto", "r1.2"),
+)
+# Dynamic loss scale as Huawei's documentation has it: doubled after 1000 good steps, halved after 2 bad ones.
+_DYNAMIC = {"init_loss_scale": 2 ** 32, "incr_every_n_steps": 1000, "decr_every_n_nan_or_inf": 2, "decr_ratio": 0.5}
+_NPU_ONLY = ("modify_mixlist", "fusion_switch_file", "op_select_implmode", "aoe_mode", "work_path", "npu_option")
+_first_options = {}  # process-wide options of the first NPU session: the adapter keeps them for all
 
-def config():
-    """The ConfigProto of a session."""
-    return tf.ConfigProto(allow_soft_placement=True)
+
+class Device(NamedTuple):
+    """What a graph runs on."""
+
+    kind: str  # npu, gpu, cpu
+    number: int
+    why: str
+    release: Optional[str] = None  # of npu_bridge: the newest it can be
 
 
-def open_session(graph):
-    """A session on the graph; the caller closes it."""
-    return tf.Session(graph=graph, config=config())
+class Adapter(NamedTuple):
+    """npu_bridge as found here."""
+
+    state: str  # absent, broken, present
+    reason: str
+    release: Optional[str] = None
+
+
+def adapter():
+    """Look for npu_bridge. It cannot be un-imported, and changes tf.Session: call it only to run on an NPU."""
+    try:
+        if importlib.util.find_spec("npu_bridge") is None:
+            return Adapter("absent", "npu_bridge is not installed")
+        importlib.import_module("npu_bridge.npu_init")
+        return Adapter("present", "npu_bridge imports", _release())
+    except Exception as error:  # what is missing of CANN shows as ImportError, ValueError or worse
+        reason = "npu_bridge is installed but does not import: %s: %s" % (type(error).__name__, error)
+        return Adapter("broken", " ".join(reason.split()))
+
+
+def _release():
+    for module, name, last_without in _PROBES:
+        if hasattr(importlib.import_module("npu_bridge." + module), name):
+            break
+        newest = last_without
+    else:
+        return newest
+    return npu.NEWEST if module == _PROBES[0][0] else newest
+
+
+def gpus():
+    """The GPUs that TensorFlow sees, none of their memory taken."""
+    return tf.config.experimental.list_physical_devices("GPU")
+
+
+def choose(settings):
+    """--device and --device-id -> Device."""
+    number = npu.device_number(settings.device_id)
+    if settings.device == "cpu":
+        return Device("cpu", number, "--device cpu")
+    reasons = []
+    if settings.device in ("auto", "npu"):
+        found = adapter()
+        if found.state == "present":
+            return Device("npu", number, found.reason, found.release)
+        if settings.device == "npu":
+            raise KwsError("--device npu: %s; set up CANN (source its set_env.sh; its tfplugin belongs on "
+                           "PYTHONPATH), or use --device auto" % found.reason)
+        if found.state == "broken":
+            say("No NPU: %s." % found.reason)
+        reasons.append(found.reason)
+    count = len(gpus())
+    if number < count:
+        return Device("gpu", number, "; ".join(reasons + ["GPUs that TensorFlow sees: %d" % count]))
+    if count or settings.device == "gpu":
+        raise KwsError("device %d is no GPU: TensorFlow %s sees %d of them; choose another --device-id, or --device cpu"
+                       % (number, tf.__version__, count))
+    return Device("cpu", number, "; ".join(reasons + ["TensorFlow sees no GPU"]))
+
+
+def notes(device, settings):
+    """What the flags of a training cannot do on this device, a line each; a flag that only an NPU has is refused."""
+    if device.kind == "npu":
+        return npu.deprecated(npu.options_of(settings, os.curdir, device.release))
+    here = NAMES[device.kind]
+    for name in _NPU_ONLY:
+        if getattr(settings, name):
+            raise KwsError("--%s acts on an NPU only, and this runs on %s (%s); leave it out"
+                           % (name.replace("_", "-"), here, device.why))
+    said, mode = [], settings.precision_mode
+    if mode and device.kind == "cpu" and mode not in ("must_keep_origin_dtype", "force_fp32"):
+        said.append("The CPU keeps float32: --precision-mode %s changes nothing here." % mode)
+    if mode and device.kind == "gpu" and mode not in ("allow_mix_precision", "must_keep_origin_dtype", "force_fp32"):
+        said.append("A GPU knows allow_mix_precision, else float32: --precision-mode %s changes nothing here." % mode)
+    if settings.loss_scale not in (None, "none") and not _mixed_on_gpu(device, settings):
+        said.append("Nothing is float16 on %s here: --loss-scale %s changes nothing." % (here, settings.loss_scale))
+    if settings.iterations_per_loop > 1:
+        said.append("A loop sinks into an NPU only: --iterations-per-loop %d is one step a call on %s."
+                    % (settings.iterations_per_loop, here))
+    return said
+
+
+def _mixed_on_gpu(device, settings):
+    return device.kind == "gpu" and settings.precision_mode == "allow_mix_precision"
+
+
+def config(device=None, settings=None, folder=""):
+    """The ConfigProto of a session on a device; of one for inference, beside any training, where none is given.
+
+    folder: where dumps and traces go.
+    """
+    proto = tf.ConfigProto(allow_soft_placement=True)
+    proto.gpu_options.allow_growth = True
+    if device and device.kind == "npu":
+        options = npu.options_of(settings, folder or os.curdir, device.release)
+        _keep_to_first(options)
+        _npu(proto, options)
+    elif "npu_bridge" in sys.modules:  # makes every session one on the NPU, unless told not to
+        _npu(proto, {"use_off_line": ("b", False)})
+    if device and device.kind == "cpu":
+        proto.device_count["GPU"] = 0
+    if device and device.kind == "gpu":
+        proto.gpu_options.visible_device_list = str(device.number)
+        if _mixed_on_gpu(device, settings):
+            proto.graph_options.rewrite_options.auto_mixed_precision = RewriterConfig.ON
+    return proto
+
+
+def _npu(proto, options):
+    """Add the adapter's options, and the two settings of the rewriter it demands."""
+    rewriter = proto.graph_options.rewrite_options
+    rewriter.remapping = RewriterConfig.OFF
+    rewriter.memory_optimization = RewriterConfig.OFF  # 2, though this enum calls it MANUAL: what the adapter compares
+    optimizer = rewriter.custom_optimizers.add()
+    optimizer.name = "NpuOptimizer"
+    for key, (field, value) in options.items():
+        setattr(optimizer.parameter_map[key], field, tf.compat.as_bytes(value) if field == "s" else value)
+    for key in ("dump_path", "work_path", "graph_compiler_cache_dir"):
+        if key in options:
+            os.makedirs(options[key][1], exist_ok=True)  # the adapter wants them to be there
+
+
+def _keep_to_first(options):
+    wanted = npu.process_options(options)
+    if not _first_options:
+        _first_options.update(wanted)
+    for key in sorted(set(wanted) | set(_first_options)):
+        if wanted.get(key) != _first_options.get(key):
+            raise KwsError("the NPU option %s is %s, but %s in the first session of this process; start another process"
+                           % (key, wanted.get(key, ("", "unset"))[1], _first_options.get(key, ("", "unset"))[1]))
+
+
+def open_session(graph, device=None, settings=None, folder=""):
+    """A session on the graph, see `config`; the caller closes it."""
+    return tf.Session(graph=graph, config=config(device, settings, folder))
+
+
+@contextlib.contextmanager
+def opened(graph, device=None, settings=None, folder=""):
+    """`open_session` that is closed in every way out. The adapter itself lets go of the NPU when the process exits."""
+    with contextlib.closing(open_session(graph, device, settings, folder)) as session:
+        yield session
+
+
+class _Adam(tf.train.AdamOptimizer):
+    """Adam that counts the steps it makes: npu_bridge forgets the global step on chips that know infinity (r1.13)."""
+
+    def apply_gradients(self, grads_and_vars, global_step=None, name=None):
+        return super().apply_gradients(grads_and_vars, tf.train.get_or_create_global_step(), name)
+
+
+def optimizer_of(device, settings, rank_count=1):
+    """Adam as the device needs it, as a function of the learning rate: averaged over ranks, its loss scaled.
+
+    A step whose gradients overflow changes no weight and does not count in the global step.
+    """
+    if _mixed_on_gpu(device, settings):
+        scale = npu.loss_scale_of(settings)
+        return lambda rate: _Adam(rate) if scale is None else tf.train.experimental.MixedPrecisionLossScaleOptimizer(
+            _Adam(rate), scale
+        )
+    return _npu_optimizer_of(settings, rank_count) if device.kind == "npu" else _Adam
+
+
+def _npu_optimizer_of(settings, rank_count):
+    from npu_bridge.estimator.npu import npu_loss_scale_manager as managers, npu_loss_scale_optimizer, npu_optimizer
+
+    scale = npu.loss_scale_of(settings)
+
+    def optimizer(rate):
+        made = _Adam(rate)
+        if rank_count > 1:
+            made = npu_optimizer.NPUDistributedOptimizer(made)
+        if scale is None:
+            return made
+        if scale == "dynamic":
+            manager = managers.ExponentialUpdateLossScaleManager(**_DYNAMIC)
+        else:
+            manager = managers.FixedLossScaleManager(scale)
+        # With one rank the adapter would still reduce over all of them: is_distributed must be False then.
+        return npu_loss_scale_optimizer.NPULossScaleOptimizer(made, manager, is_distributed=rank_count > 1)
+
+    return optimizer
+
+
+def sink(device, session, step, count):
+    """The operation that makes `count` of a training step in one run, on an NPU; anywhere else the step itself.
+
+    The step must read its batches from an initialisable iterator, not from a feed: `count` steps would use one batch.
+    Call it after the session is open and before the graph is final.
+    """
+    if device.kind != "npu" or count == 1:
+        return step
+    from npu_bridge.estimator.npu import util
+
+    with session.graph.as_default():
+        return util.set_iteration_per_loop(session, step, count)
+
+
+def skipped_steps(session, step):
+    """How many of the first `step` steps were left out because gradients overflowed."""
+    return step - int(session.run(tf.train.get_global_step(session.graph)))

@@ -170,7 +170,7 @@ class DeviceSettings:
         "(default: allow_mix_precision on an NPU, float32 elsewhere).", choices=npu_options.PRECISION_MODES,
     )
     loss_scale: Optional[str] = setting(
-        None, "What keeps float16 gradients from vanishing: dynamic, none or a number (default: dynamic where they are)."
+        None, "What keeps float16 gradients from vanishing: dynamic, none, or a number (default: dynamic in float16)."
     )
     iterations_per_loop: int = setting(1, "Steps an NPU makes before it comes back to the host.", minimum=1)
     over_dump: bool = setting(False, "Look for overflows, and keep the tensors that have one.")

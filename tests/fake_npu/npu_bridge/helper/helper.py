@@ -1,0 +1,5 @@
+"""The real one loads the adapter's library."""
+
+
+def version():
+    return "fake"

@@ -1,0 +1,2 @@
+"""The libraries of HCCL are missing."""
+raise ValueError("load hccl lib error")

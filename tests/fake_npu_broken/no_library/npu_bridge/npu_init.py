@@ -1,0 +1,2 @@
+"""The adapter's library cannot be loaded."""
+raise ImportError("cannot import name 'npu_bridge_handle'")

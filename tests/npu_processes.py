@@ -1,0 +1,62 @@
+"""Cases about a whole process on an NPU: its release, its ranks, its end. Run as those of npu_cases.py are."""
+import os
+import signal
+import sys
+import time
+
+import tensorflow.compat.v1 as tf
+from npu_cases import control, device, refused, tiny
+
+from kwscli import session
+from kwscli.errors import KwsError
+
+
+def two_ranks():
+    """One of two: gradients are averaged, and an overflow on one skips the step on both."""
+    where, settings = device()
+    from npu_bridge.estimator.npu import npu_hook
+
+    rank = float(os.environ["RANK_ID"])
+    with tf.Graph().as_default() as graph:
+        x = tf.placeholder(tf.float32, ())
+        weight = tf.get_variable("weight", initializer=rank)
+        optimizer = session.optimizer_of(where, settings, 2)(0.1)
+        pairs = optimizer.compute_gradients(weight * x)
+        step = optimizer.apply_gradients(pairs, tf.train.get_or_create_global_step())
+        together = npu_hook.broadcast_global_variables(0)
+        initialise = tf.global_variables_initializer()
+    if rank:
+        control().overflow_schedule.add(2)
+    with session.opened(graph, where, settings) as opened:
+        opened.run(initialise)
+        refused("before the weights were broadcast", opened.run, step, {x: 1.0}, kind=control().FakeStrictError)
+        opened.run(together)
+        for _ in range(3):
+            opened.run(step, {x: rank})
+        assert session.skipped_steps(opened, 3) == 1
+        print("weight", opened.run(weight), opened.run(pairs[0][0], {x: rank}))
+
+
+def release():
+    assert session.adapter()[::2] == ("present", os.environ["EXPECTED"]), session.adapter()
+
+
+def leave_by(way):
+    """The process ends in this way while a session runs; events tell what was closed."""
+    where, settings = device()
+    graph, _, _, initialise = tiny(where, settings)
+    with session.opened(graph, where, settings) as opened:
+        opened.run(initialise)
+        if way == "error":
+            raise KwsError("an error")
+        if way == "exit":
+            sys.exit(3)
+        if way == "interrupt":
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(5)
+        if way == "fatal":
+            raise control().FakeNpuFatal("abort")
+
+
+if __name__ == "__main__":
+    globals()[sys.argv[1]](*sys.argv[2:])

@@ -1,0 +1,177 @@
+"""Reading sound: every format, depth, rate and channel count gives the same clip; what is no sound is said to be none."""
+import io
+import struct
+
+import numpy as np
+import pytest
+import soundfile
+from hypothesis import given, settings, strategies as st
+from hypothesis.extra import numpy as arrays
+
+from kwscli import audio
+
+RATE = 16000
+SINE = (0.5 * np.sin(2 * np.pi * 440 * np.arange(RATE) / RATE)).astype(np.float32)
+
+
+def encoded(samples=SINE, rate=RATE, **how):
+    file = io.BytesIO()
+    soundfile.write(file, samples, rate, **how)
+    return file.getvalue()
+
+
+def wav(data, rate=RATE, kind=1, channels=1, bits=16, data_bytes=None):
+    """A WAV file made by hand: what no library would write."""
+    block = channels * bits // 8
+    head = struct.pack("<HHIIHH", kind, channels, rate, rate * block & 0xFFFFFFFF, block, bits)
+    chunks = b"WAVEfmt " + struct.pack("<I", len(head)) + head
+    chunks += b"data" + struct.pack("<I", len(data) if data_bytes is None else data_bytes) + data
+    return b"RIFF" + struct.pack("<I", len(chunks)) + chunks
+
+
+@pytest.mark.parametrize("format, subtype, tolerance", [
+    ("WAV", "PCM_U8", 2 ** -7), ("WAV", "PCM_16", 2 ** -15), ("WAV", "PCM_24", 1e-6), ("WAV", "PCM_32", 1e-6),
+    ("WAV", "FLOAT", 1e-6), ("WAV", "DOUBLE", 1e-6), ("WAV", "ULAW", 0.02), ("WAV", "ALAW", 0.02),
+    ("WAVEX", "PCM_16", 2 ** -15), ("WAVEX", "PCM_24", 1e-6), ("W64", "PCM_16", 2 ** -15), ("AIFF", "PCM_16", 2 ** -15),
+    ("AU", "PCM_16", 2 ** -15), ("CAF", "PCM_16", 2 ** -15), ("FLAC", "PCM_16", 2 ** -15), ("FLAC", "PCM_24", 1e-6),
+    ("OGG", "VORBIS", 0.05),
+])
+def test_every_format_and_depth_is_read(format, subtype, tolerance):
+    data = encoded(format=format, subtype=subtype)
+    np.testing.assert_allclose(audio.read(data, RATE), SINE, atol=tolerance)
+    assert audio.read_int16(data, RATE).dtype == np.int16
+    np.testing.assert_allclose(audio.read_int16(data, RATE) / 32768, SINE, atol=tolerance + 2 ** -15)
+
+
+@pytest.mark.parametrize("rate", [8000, 11025, 22050, 24000, 44100, 48000, 96000, 44101])
+@pytest.mark.parametrize("channels", [1, 2, 6])
+def test_every_rate_and_channel_count_becomes_16_khz_mono(rate, channels):
+    sine = 0.5 * np.sin(2 * np.pi * 440 * np.arange(rate) / rate)
+    samples = audio.read(encoded(np.repeat(sine[:, None], channels, axis=1), rate, format="WAV", subtype="FLOAT"), RATE)
+    assert samples.dtype == np.float32 and samples.ndim == 1 and abs(len(samples) - RATE) <= 1
+    middle = slice(1000, 15000)  # the filter rings at the ends
+    np.testing.assert_allclose(samples[middle], SINE[middle], atol=0.01)
+
+
+def test_channels_are_averaged():
+    stereo = np.stack([SINE, -SINE], axis=1)
+    assert np.abs(audio.read(encoded(stereo, format="WAV", subtype="FLOAT"), RATE)).max() == 0
+
+
+def test_16_bit_samples_come_through_unchanged():
+    samples = np.array([-32768, -32767, -1, 0, 1, 32766, 32767], np.int16)
+    data = encoded(samples, format="WAV", subtype="PCM_16")
+    np.testing.assert_array_equal(audio.read_int16(data, RATE), samples)
+    np.testing.assert_array_equal(audio.to_int16(audio.read(data, RATE)), samples)
+
+
+def test_a_wav_that_was_cut_off_gives_what_is_left():
+    data = encoded(format="WAV", subtype="PCM_16")
+    np.testing.assert_allclose(audio.read(data[: 44 + 2 * 5000 + 1], RATE), SINE[:5000], atol=2 ** -15)
+
+
+def test_a_path_is_read_as_its_bytes_are(tmp_path):
+    path = tmp_path / "ein Wort é.wav"
+    path.write_bytes(encoded(format="WAV"))
+    np.testing.assert_array_equal(audio.read(str(path), RATE), audio.read(path.read_bytes(), RATE))
+
+
+NOT_SOUND = {
+    "text": (b"this is not a sound\n", "cannot be read as sound"),
+    "no data chunk": (encoded(format="WAV")[:36], "cannot be read|holds no samples"),
+    "broken header": (b"RIFF\0\0\0\0JUNK" + bytes(100), "cannot be read as sound"),
+    "zero frames": (wav(b""), "holds no samples"),
+    "zero bytes": (b"", "is an empty file"),
+    "not a number": (encoded(np.full(100, np.nan), format="WAV", subtype="FLOAT"), "not numbers"),
+    "infinite": (encoded(np.full(100, np.inf), format="WAV", subtype="FLOAT"), "not numbers"),
+    "too large for float32": (encoded(np.full(100, 1e300), format="WAV", subtype="DOUBLE"), "not numbers"),
+    "1 Hz": (wav(bytes(200), rate=1), "1 samples per second"),
+    "2 GHz": (wav(bytes(200), rate=2 ** 31 - 1), "samples per second"),
+    "no channels": (wav(bytes(200), channels=0), "cannot be read"),
+    "unknown codec": (wav(bytes(200), kind=0x7777), "cannot be read"),
+}
+
+
+@pytest.mark.parametrize("read", [audio.read, audio.read_int16])
+@pytest.mark.parametrize("case", NOT_SOUND)
+def test_what_cannot_be_read_is_named_with_its_reason(case, read):
+    data, why = NOT_SOUND[case]
+    with pytest.raises(audio.UnreadableAudio, match=why) as error:
+        read(data, RATE, "yes/a.wav")
+    assert str(error.value).startswith("yes/a.wav ") and "\n" not in str(error.value)
+
+
+def test_a_header_cannot_claim_more_samples_than_memory_holds(monkeypatch):
+    monkeypatch.setattr(audio, "MAX_SAMPLES", 1999)
+    with pytest.raises(audio.UnreadableAudio, match="2000 samples, more than 1999"):
+        audio.read(encoded(np.zeros((1000, 2)), format="FLAC"), RATE)
+
+
+def test_a_missing_file_is_said_to_be_missing(tmp_path):
+    with pytest.raises(audio.UnreadableAudio, match="there is no file"):
+        audio.read(str(tmp_path / "none.wav"), RATE)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.integers(0, 43), st.integers(0, 255))
+def test_any_damage_to_a_header_gives_sound_or_an_unreadable_audio(position, value):
+    data = bytearray(encoded(SINE[:400], format="WAV", subtype="PCM_16"))
+    data[position] = value
+    try:
+        samples = audio.read(bytes(data), RATE)
+    except audio.UnreadableAudio:
+        return
+    assert np.isfinite(samples).all() and samples.size
+
+
+@pytest.mark.parametrize("name, expected", [
+    ("a.wav", True), ("A.WAV", True), ("x/a.flac", True), ("a.ogg", True), ("a.txt", False), ("wav", False),
+    ("yes/._a.wav", False), (".wav", False),
+])
+def test_is_sound(name, expected):
+    assert audio.is_sound(name) is expected
+
+
+FLOATS = arrays.arrays(np.float32, st.integers(1, 300), elements=st.floats(-4, 4, width=32))
+
+
+@given(FLOATS)
+def test_to_int16_saturates_and_is_off_by_half_a_step_at_most(samples):
+    found = audio.to_int16(samples)
+    assert found.dtype == np.int16
+    assert np.abs(found - np.clip(samples.astype(np.float64) * 32768, -32768, 32767)).max() <= 0.5
+
+
+@given(arrays.arrays(np.int16, st.integers(0, 300)))
+def test_to_int16_gives_back_what_was_16_bit(samples):
+    np.testing.assert_array_equal(audio.to_int16(samples / np.float32(32768)), samples)
+
+
+@given(FLOATS, st.integers(1, 400))
+def test_fit_cuts_or_pads_at_the_end(samples, clip_samples):
+    clip = audio.fit(samples, clip_samples)
+    kept = min(len(samples), clip_samples)
+    assert clip.shape == (clip_samples,) and clip.dtype == samples.dtype
+    np.testing.assert_array_equal(clip[:kept], samples[:kept])
+    assert not clip[kept:].any()
+
+
+@given(FLOATS, st.integers(1, 400), st.integers(1, 50))
+def test_loudest_finds_the_start_with_the_most_energy(samples, clip_samples, step):
+    start = audio.loudest(samples, clip_samples, step)
+    starts = range(0, max(1, len(samples) - clip_samples + 1), step)
+    energies = [np.square(samples[one : one + clip_samples].astype(np.float64)).sum() for one in starts]
+    assert start in starts
+    assert energies[start // step] >= max(energies) - 1e-9
+
+
+@settings(deadline=None)
+@given(st.integers(1, 400), st.sampled_from([8000, 11025, 16000, 44100, 48000]), st.sampled_from([8000, 16000]))
+def test_resample_keeps_the_duration(count, rate, new_rate):
+    found = audio.resample(np.ones(count, np.float32), rate, new_rate)
+    assert found.dtype == np.float32 and len(found) == -(-count * new_rate // rate)
+
+
+def test_wav_bytes_is_16_bit_mono():
+    info = soundfile.info(io.BytesIO(audio.wav_bytes(SINE, RATE)))
+    assert (info.format, info.subtype, info.channels, info.samplerate, info.frames) == ("WAV", "PCM_16", 1, RATE, RATE)

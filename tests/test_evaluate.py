@@ -1,0 +1,166 @@
+"""Accuracy, its interval, precision and recall, by hand-made examples; prepared data, folders and archives of labels."""
+import os
+import tarfile
+
+import numpy as np
+import pytest
+import soundfile
+
+from kwscli import evaluate, prepare
+from kwscli.errors import KwsError
+from kwscli.evaluate import Result
+from kwscli.settings import DataSettings, FeatureSettings
+
+LABELS = ("_silence_", "_unknown_", "yes", "no")
+
+
+def one_hot(named):
+    return np.eye(len(LABELS))[named]
+
+
+def test_a_hand_made_confusion():
+    said, heard = [0, 1, 1, 2, 2, 2, 2, 3], [0, 1, 2, 2, 2, 2, 1, 2]
+    result = Result.of(LABELS, said, one_hot(heard))
+    assert result.confusion.tolist() == [[1, 0, 0, 0], [0, 1, 1, 0], [0, 1, 3, 0], [0, 0, 1, 0]]
+    assert (result.count, result.accuracy) == (8, 5 / 8)
+    assert result.per_label() == [
+        ("_silence_", 1, 1.0, 1.0), ("_unknown_", 2, 0.5, 0.5), ("yes", 4, 3 / 5, 3 / 4), ("no", 1, None, 0.0)
+    ]
+    assert result.to_json()["labels"][3] == {"label": "no", "clips": 1, "precision": None, "recall": 0.0}
+
+
+@pytest.mark.parametrize("right, count, low, high", [
+    (81, 263, 0.2553, 0.3662),  # Newcombe, Statistics in Medicine 17 (1998), table I, method 3
+    (15, 148, 0.0624, 0.1605),
+    (0, 20, 0.0, 0.1611),
+    (1, 29, 0.0061, 0.1718),
+    (29, 29, 0.8830, 1.0),
+])
+def test_the_interval_is_wilsons(right, count, low, high):
+    result = Result(LABELS, np.array([[right, count - right], [0, 0]]))
+    assert result.interval == pytest.approx((low, high), abs=5e-5)
+
+
+def test_what_is_printed():
+    lines = str(Result.of(LABELS, [0, 1, 2, 2], one_hot([0, 2, 2, 2]))).splitlines()
+    assert lines[0] == "accuracy 75.00 % (95 % interval 30.06 to 95.44, 4 clips)"
+    assert lines[2:5] == [
+        "label      clips  precision  recall", "_silence_      1    100.0 %  100.0 %", "_unknown_      1          -   0.0 %"
+    ]
+    assert lines[-3].split() == ["_unknown_", ".", ".", "1", "."]
+
+
+class Loudness:
+    """A classifier that names a clip by the sample it begins with."""
+
+    labels, features, path = LABELS, FeatureSettings(), "loudness"
+    batches = ()
+
+    def scores(self, clips):
+        self.batches += (len(clips),)
+        return one_hot(np.rint(clips[:, 0] * 10).astype(int))
+
+
+def write(folder, word, names, level, rate=16000):
+    os.makedirs(os.path.join(str(folder), word), exist_ok=True)
+    for name in names:
+        soundfile.write(os.path.join(str(folder), word, name), np.full(rate // 2, level / 10), rate)
+
+
+@pytest.fixture
+def labelled(tmp_path):
+    """A folder of labels: one clip of `no` is named yes, and all silence _unknown_."""
+    folder = tmp_path / "labelled"
+    write(folder, "_silence_", ["a.wav"], 1)
+    write(folder, "_unknown_", ["a.wav"], 1)
+    write(folder, "yes", ["a.wav", "b.flac"], 2)
+    write(folder, "no", ["a.wav"], 3)
+    write(folder, "no", ["b.wav"], 2)
+    return folder
+
+
+def archived(folder, inside=""):
+    path = str(folder) + ".tar.gz"
+    with tarfile.open(path, "w:gz") as archive:
+        archive.add(str(folder), inside or ".")
+    return path
+
+
+WANTED = [[0, 1, 0, 0], [0, 1, 0, 0], [0, 0, 2, 0], [0, 0, 1, 1]]
+
+
+def test_a_folder_of_labels_and_archives_of_it_are_scored_as_they_are(labelled):
+    for path in (str(labelled), archived(labelled), archived(labelled, "test_set_v0.02")):
+        assert evaluate.evaluate(Loudness(), path).confusion.tolist() == WANTED
+
+
+def test_what_is_no_sound_is_passed_over_and_what_cannot_be_read_is_named(labelled, capsys):
+    (labelled / "README.md").write_text("text")
+    (labelled / "yes" / "notes.txt").write_text("text")
+    (labelled / "yes" / "broken.wav").write_bytes(b"RIFF")
+    (labelled / ".git").mkdir()
+    (labelled / "no" / "folder").mkdir()
+    for path in (str(labelled), archived(labelled)):
+        assert evaluate.evaluate(Loudness(), path).confusion.tolist() == WANTED
+        assert "Left out: " in capsys.readouterr().err.replace(str(labelled), "")
+
+
+def test_a_folder_that_is_no_label_is_named(labelled):
+    write(labelled, "alien", ["a.wav"], 1)
+    for path in (str(labelled), archived(labelled)):
+        with pytest.raises(KwsError, match="alien/a.wav, but alien is no label of the network: _silence_, _unknown_, yes, no"):
+            evaluate.evaluate(Loudness(), path)
+
+
+def test_labels_without_sound_are_an_error(tmp_path):
+    (tmp_path / "_silence_").mkdir()
+    with pytest.raises(KwsError, match="holds no sound file in a folder named by a label"):
+        evaluate.evaluate(Loudness(), str(tmp_path))
+
+
+def test_clips_are_scored_a_hundred_at_a_time(tmp_path):
+    write(tmp_path, "yes", ["%d.wav" % number for number in range(205)], 2)
+    classifier = Loudness()
+    assert evaluate.evaluate(classifier, str(tmp_path)).count == 205
+    assert classifier.batches == (100, 100, 5)
+
+
+@pytest.fixture
+def prepared(tmp_path):
+    """Prepared data of yes, no and another word; a tenth of the speakers is in each held-back split."""
+    folder = tmp_path / "data"
+    for word, level in (("yes", 2), ("no", 3), ("bird", 1)):
+        write(folder, word, ["%08x_nohash_0.wav" % speaker for speaker in range(60)], level)
+    prepare.prepare(prepare.PrepareSettings(str(folder), str(folder)))
+    return str(folder)
+
+
+SETTINGS = DataSettings(wanted_words=("yes", "no"))
+
+
+def test_a_split_of_prepared_data(prepared):
+    result = evaluate.evaluate(Loudness(), prepared, "testing", SETTINGS)
+    there = dict(zip(LABELS, result.confusion.sum(axis=1)))
+    assert there["yes"] == there["no"] > 0 and result.accuracy == 1
+    assert there["_silence_"] == there["_unknown_"] == -(-2 * there["yes"] // 10)
+    training = evaluate.evaluate(Loudness(), prepared, "training", SETTINGS)
+    assert training.count > result.count
+
+
+@pytest.mark.parametrize("rate, labels, settings, message", [
+    (8000, LABELS, SETTINGS, "at 16000 samples a second and the network wants 8000; run kws prepare --sample-rate 8000"),
+    (16000, ("yes", "no", "maybe"), DataSettings(wanted_words=("maybe",)), r"\(yes, no, maybe\) are not _silence_, _unkn"),
+    (16000, LABELS[:2] + ("zebra", "gnu"), DataSettings(wanted_words=("zebra", "gnu")), "no testing clips of zebra, gnu"),
+])
+def test_data_that_does_not_fit_the_network(prepared, rate, labels, settings, message):
+    classifier = Loudness()
+    classifier.features, classifier.labels = FeatureSettings(sample_rate=rate), labels
+    with pytest.raises(KwsError, match=message):
+        evaluate.evaluate(classifier, prepared, "testing", settings)
+
+
+def test_data_that_is_not_prepared(tmp_path):
+    with pytest.raises(KwsError, match="there is no folder .*/nowhere; name the one with your recordings"):
+        evaluate.evaluate(Loudness(), str(tmp_path / "nowhere"), "testing", SETTINGS)
+    with pytest.raises(KwsError, match="holds no prepared data; run kws prepare --data-path .* first"):
+        evaluate.evaluate(Loudness(), str(tmp_path), "testing", SETTINGS)

@@ -1,0 +1,512 @@
+"""`kws prepare`: what it makes of every source, what it says of bad ones, and that nothing is lost or half done."""
+import csv
+import errno
+import fcntl
+import io
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tarfile
+
+import numpy as np
+import pytest
+import soundfile
+
+from kwscli import dataset, files, synthesize
+from kwscli.prepare import Doctor, PrepareSettings, prepare
+
+
+@pytest.fixture
+def words(tones, tmp_path):
+    """A folder of yes/, no/, up/ and background noise, outside of the data path."""
+    return tones(tmp_path / "words", speakers=6, sample_count=4000)
+
+
+@pytest.fixture
+def data(tmp_path):
+    path = tmp_path / "data"
+    path.mkdir()
+    return path
+
+
+@pytest.fixture
+def archived(words, data):
+    """The data path, with these words as an archive in it."""
+    pack(words, data / "words.tar.gz")
+    return data
+
+
+def pack(folder, path, top=""):
+    with tarfile.open(str(path), "w:" + {".tar": "", ".tgz": "gz"}.get(path.suffix, path.suffix[1:])) as tar:
+        for name in sorted(os.listdir(str(folder))):
+            tar.add(os.path.join(str(folder), name), os.path.join(top, name))
+
+
+def content(folder):
+    """{path: bytes} of all files below a folder."""
+    found = {}
+    for inside, _, names in os.walk(str(folder)):
+        for name in names:
+            with open(os.path.join(inside, name), "rb") as file:
+                found[os.path.relpath(os.path.join(inside, name), str(folder))] = file.read()
+    return found
+
+
+def problems(path):
+    with open(str(path / "packed" / "problems.csv"), encoding="utf-8", newline="") as file:
+        return {row["path"]: (row["problem"].split(":")[0], row["action"]) for row in csv.DictReader(file)}
+
+
+def assert_refused(result, *parts):
+    """One line on stderr that says these things, nothing on stdout, exit status 1."""
+    assert result.exit_code == 1 and result.stdout == ""
+    assert result.stderr.startswith("Error: ") and result.stderr.count("\n") == 1, result.stderr
+    for part in parts:
+        assert str(part) in result.stderr
+
+
+def assert_done(result):
+    assert result.exit_code == 0, result.stderr
+    assert "Prepared in" in result.stdout
+
+
+# Sources
+
+@pytest.mark.parametrize("name, top", [
+    ("w.tar", ""), ("w.tar.gz", ""), ("w.tgz", "."), ("w.tar.bz2", ""), ("w.tar.xz", ""), ("w.tar.gz", "enclosing"),
+])
+def test_an_archive_is_unpacked_and_packed(kws, words, data, name, top):
+    pytest.importorskip({"w.tar.bz2": "bz2", "w.tar.xz": "lzma"}.get(name, "tarfile"))
+    pack(words, data / name, top)
+    result = kws("prepare", "--data-path", data)
+    assert_done(result)
+    assert "%s: 18 clips of 3 words by 6 speakers, 1 background recordings" % name in result.stdout
+    assert len(dataset.load(str(data)).paths) == 18
+    unpacked = content(data / "w" / top)
+    unpacked.pop(".unpacked-by-kws", None)
+    assert unpacked == content(words)
+
+
+def test_a_folder_of_words_is_packed_in_place(kws, words):
+    before = content(words)
+    assert_done(kws("prepare", "--data-path", words))
+    after = content(words)
+    assert before == {path: after[path] for path in before}
+    assert sorted(set(after) - set(before)) == [".lock"] + ["packed/%s" % name for name in (
+        "background.npy", "clips.npy", "dataset.json", "manifest.csv", "problems.csv"
+    )]
+
+
+def test_archive_and_folder_give_the_same_clips(archived, words, kws):
+    kws("prepare", "--data-path", archived)
+    kws("prepare", "--data-path", words)
+    for name in ("clips.npy", "manifest.csv"):
+        assert content(archived / "packed")[name] == content(os.path.join(words, "packed"))[name]
+
+
+def test_out_keeps_the_source_clean(kws, archived, tmp_path):
+    before = content(archived)
+    assert_done(kws("prepare", "--data-path", archived, "--out", tmp_path / "new" / "out"))
+    assert content(archived) == before
+    assert sorted(os.listdir(str(tmp_path / "new" / "out"))) == [".lock", "packed", "words"]
+
+
+def test_an_archive_can_be_named(kws, archived, words, data):
+    pack(words, data / "other.tar")
+    assert_refused(kws("prepare", "--data-path", data), "several archives (other.tar, words.tar.gz)", "--archive")
+    assert_done(kws("prepare", "--data-path", data, "--archive", "other.tar"))
+    assert_refused(kws("prepare", "--data-path", data, "--archive", "none.tar"), "no archive or folder none.tar")
+
+
+def test_the_published_archive_is_preferred(kws, archived, words, data):
+    pack(words, data / "speech_commands_v0.02.tar.gz")
+    assert "speech_commands_v0.02.tar.gz: 18 clips" in kws("prepare", "--data-path", data).stdout
+
+
+def test_json_is_dataset_json(kws, archived):
+    info = json.loads(kws("prepare", "--data-path", archived, "--json").stdout)
+    assert info == dataset.read_info(str(archived))
+    assert info["clip_count"] == 18 and info["speaker_count"] == 6 and info["sample_rate"] == 16000
+    assert sum(sum(counts.values()) for counts in info["words"].values()) == 18
+
+
+def test_rate_and_percentages(kws, words):
+    assert_done(kws("prepare", "--data-path", words, "--sample-rate", 8000, "--validation-percentage", 100,
+                    "--testing-percentage", 0))
+    loaded = dataset.load(words)
+    assert loaded.sample_rate == 8000 and set(loaded.counts) == {2000} and set(loaded.splits) == {"validation"}
+
+
+@pytest.mark.parametrize("path, word", [
+    ("Wörter mit Leerzeichen/eins zwei.wav", "Wörter mit Leerzeichen"), ("session 1/anna/ja/1.wav", "ja"), ("日本/語.flac", "日本"),
+])
+def test_words_of_ones_own_lie_anywhere_and_have_any_name(kws, data, path, word):
+    os.makedirs(str(data / os.path.dirname(path)))
+    soundfile.write(str(data / path), np.full(8000, 0.1), 8000)
+    result = kws("prepare", "--data-path", data)
+    assert_done(result)
+    assert "1 clips of 1 words by unnamed speakers (split by file name)" in result.stdout
+    assert "No _background_noise_ folder" in result.stdout
+    loaded = dataset.load(str(data))
+    assert (list(loaded.words), list(loaded.paths), list(loaded.counts)) == ([word], [path], [16000])
+
+
+def test_a_name_that_is_no_text_is_shown_escaped(kws, data):
+    os.makedirs(os.path.join(os.fsencode(str(data)), b"caf\xe9"))
+    path = os.path.join(os.fsencode(str(data)), b"caf\xe9", b"a\n.wav")
+    with open(path, "wb") as file:
+        soundfile.write(file, np.full(8000, 0.1), 16000, format="WAV")
+    assert "caf\\udce9" in kws("prepare", "--data-path", data).stdout
+    assert dataset.load(str(data)).paths == ("caf\\udce9/a\\n.wav",)
+
+
+def test_links_to_folders_are_followed_and_loops_are_not(kws, words, data):
+    os.symlink(os.path.join(words, "yes"), str(data / "yes"))
+    os.symlink(str(data), str(data / "again"))
+    assert "6 clips of 1 words" in kws("prepare", "--data-path", data).stdout
+
+
+# The doctor
+
+def test_the_doctor_counts_and_lists_every_problem(kws, data):
+    rng, folder = np.random.RandomState(0), data / "yes"
+    folder.mkdir()
+    sounds = {
+        "fine": rng.uniform(-0.5, 0.5, 16000), "silent": rng.uniform(-0.001, 0.001, 16000),
+        "clipped": np.sign(rng.uniform(-1, 1, 16000)), "short": rng.uniform(-0.5, 0.5, 1600),
+        "long": rng.uniform(-0.5, 0.5, 40000), "none": [], "nan": np.full(100, np.nan),
+    }
+    for name, samples in sounds.items():
+        soundfile.write(str(folder / (name + ".wav")), samples, 16000, subtype="FLOAT" if name == "nan" else "PCM_16")
+    shutil.copy(str(folder / "fine.wav"), str(folder / "twin.wav"))
+    (folder / "text.wav").write_text("no sound")
+    (folder / "zero.wav").write_bytes(b"")
+    (folder / "notes.txt").write_text("passed over")
+    (folder / "._fine.wav").write_bytes(b"passed over")
+    (folder / "folder.wav").mkdir()
+    os.mkfifo(str(folder / "pipe.wav"))
+    os.symlink("nowhere", str(folder / "broken.wav"))
+    (data / "_silence_").mkdir()
+    shutil.copy(str(folder / "fine.wav"), str(data / "_silence_" / "s.wav"))
+    result = kws("prepare", "--data-path", data)
+    assert_done(result)
+    assert problems(data) == {
+        "yes/silent.wav": ("silent", "kept"), "yes/clipped.wav": ("clipped", "kept"), "yes/short.wav": ("very short", "kept"),
+        "yes/long.wav": ("over-long", "kept"), "yes/twin.wav": ("duplicate", "kept"), "yes/none.wav": ("empty", "left out"),
+        "yes/zero.wav": ("empty", "left out"), "yes/nan.wav": ("unreadable", "left out"), "yes/text.wav": ("unreadable", "left out"),
+        "yes/pipe.wav": ("unreadable", "left out"), "yes/broken.wav": ("unreadable", "left out"),
+        "_silence_/s.wav": ("of no word", "left out"),
+    }
+    assert "    4 unreadable, left out\n" in result.stdout and "    2 empty, left out\n" in result.stdout
+    assert "problems.csv" in result.stdout
+    assert sorted(dataset.load(str(data)).paths) == ["yes/%s.wav" % name for name in (
+        "clipped", "fine", "long", "short", "silent", "twin"
+    )]
+
+
+def test_peak_and_full_scale(kws, data):
+    (data / "yes").mkdir()
+    samples = np.zeros(16000, np.int16)
+    samples[:10] = -32768
+    soundfile.write(str(data / "yes" / "ten.wav"), samples, 16000)
+    samples[10] = 32767
+    soundfile.write(str(data / "yes" / "eleven.wav"), samples, 16000)
+    kws("prepare", "--data-path", data)
+    assert problems(data) == {"yes/eleven.wav": ("clipped", "kept")}
+    with open(str(data / "packed" / "manifest.csv"), encoding="utf-8") as lines:
+        assert [row["peak"] for row in csv.DictReader(lines)] == ["1.0", "1.0"]
+
+
+def test_an_unreadable_file_is_left_out(kws, words, monkeypatch):
+    forbidden = os.path.join(words, "yes", "00000000_nohash_0.wav")
+
+    def refusing(path, *args, **how):
+        if path == forbidden:
+            raise PermissionError(errno.EACCES, "Permission denied", path)
+        return io.open(path, *args, **how)
+
+    monkeypatch.setattr("kwscli.prepare.open", refusing, raising=False)
+    assert "17 clips" in kws("prepare", "--data-path", words).stdout
+
+
+def test_a_member_that_is_twice_in_the_archive_is_used_once(kws, words, archived, data):
+    os.remove(str(data / "words.tar.gz"))
+    with tarfile.open(str(data / "w.tar"), "w") as tar:
+        tar.add(words, "")
+        tar.add(os.path.join(words, "no", "00000000_nohash_0.wav"), "yes/00000000_nohash_0.wav")
+    assert "18 clips" in kws("prepare", "--data-path", data).stdout
+    assert problems(data) == {"yes/00000000_nohash_0.wav": ("twice in the archive", "left out")}
+
+
+# Bad input
+
+def cut_short(path):
+    os.truncate(str(path), path.stat().st_size - 5)  # inside gzip's trailer
+
+
+def with_members(*names):
+    def make(path):
+        with tarfile.open(str(path), "w:gz") as tar:
+            for name in names:
+                member = tarfile.TarInfo(name)
+                member.size = 3
+                tar.addfile(member, io.BytesIO(b"abc"))
+    return make
+
+
+BAD_ARCHIVES = {
+    "cut": (cut_short, "damaged or not a tar archive (it ends in the middle"),
+    "empty": (lambda path: path.write_bytes(b""), "damaged or not a tar archive"),
+    "text": (lambda path: path.write_text("hello"), "damaged or not a tar archive"),
+    "outside": (with_members("yes/a.wav", "../../x"), "'../../x', which lies outside of it; not unpacked"),
+    "absolute": (with_members("/tmp/kws-x"), "'/tmp/kws-x', which lies outside of it"),
+    "file and folder": (with_members("yes", "yes/a.wav"), "'yes/a.wav' as a file and as a folder"),
+    "folder and file": (with_members("yes/a.wav", "yes"), "'yes' as a file and as a folder"),
+    "only text": (with_members("yes/a.wav"), "no recording of a word (WORD/name.wav) that can be read; unreadable: yes/a.wav"),
+    "no words": (with_members("a.txt"), "no recording of a word"),
+    "name too long": (with_members("yes/" + 300 * "n"), "File name too long"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_ARCHIVES)
+def test_a_bad_archive_is_refused_and_leaves_nothing(kws, archived, tmp_path, case):
+    damage, why = BAD_ARCHIVES[case]
+    outside = {path for path in content(tmp_path) if not path.startswith("data")}
+    damage(archived / "words.tar.gz")
+    assert_refused(kws("prepare", "--data-path", archived), why)
+    assert sorted(os.listdir(str(archived))) == [".lock", "words.tar.gz"]
+    assert {path for path in content(tmp_path) if not path.startswith("data")} == outside
+    assert not dataset.is_prepared(str(archived))
+
+
+def test_a_data_path_without_recordings_is_refused(kws, tmp_path, data):
+    assert_refused(kws("prepare", "--data-path", tmp_path / "none"), "there is no folder", "--download or --synthesize")
+    assert_refused(kws("prepare", "--data-path", data), "holds neither an archive", "--download or --synthesize")
+    (data / "file.tar").write_text("x")
+    assert_refused(kws("prepare", "--data-path", data / "file.tar"), "is a file", "--archive")
+    assert not (tmp_path / "none").exists()
+
+
+@pytest.mark.parametrize("flags", [("--archive", "a.tar", "--synthesize"), ("--download", "--synthesize", "yes")])
+def test_two_sources_at_once_are_refused(kws, data, flags):
+    assert_refused(kws("prepare", "--data-path", data, *flags), "give one of them")
+
+
+@pytest.mark.parametrize("flags, status", [
+    (("--validation-percentage", 60, "--testing-percentage", 41), 1), (("--validation-percentage", "nan"), 1),
+    (("--validation-percentage", 101), 2), (("--sample-rate", 0), 2), (("--no-such-flag",), 2), (("--download", "0.03"), 2),
+])
+def test_impossible_settings_are_refused(kws, archived, flags, status):
+    result = kws("prepare", "--data-path", archived, *flags)
+    assert result.exit_code == status and "Error: " in result.stderr
+    assert not dataset.is_prepared(str(archived))
+
+
+# Again
+
+def test_prepared_data_is_said_to_be_so(kws, archived):
+    first = kws("prepare", "--data-path", archived)
+    before = content(archived)
+    again = kws("prepare", "--data-path", archived)
+    assert again.stdout == "Already prepared; add --force to do it again.\n" + first.stdout
+    os.remove(str(archived / "words.tar.gz"))  # to save the space; the data is as good as before
+    del before["words.tar.gz"]
+    assert kws("prepare", "--data-path", archived).stdout == again.stdout.replace("words.tar.gz: ", "words.tar.gz: ")
+    assert content(archived) == before
+
+
+def test_a_folder_that_was_moved_is_still_prepared(kws, words, tmp_path):
+    kws("prepare", "--data-path", words)
+    os.rename(words, str(tmp_path / "moved"))
+    assert "Already prepared" in kws("prepare", "--data-path", tmp_path / "moved").stdout
+
+
+def test_prepared_data_is_found_where_nothing_can_be_written(kws, archived, monkeypatch):
+    kws("prepare", "--data-path", archived)
+    monkeypatch.setattr(files, "only_one", lambda *args: pytest.fail("wants to write a lock"))
+    assert "Already prepared" in kws("prepare", "--data-path", archived).stdout
+
+
+@pytest.mark.parametrize("change, why", [
+    (lambda data: with_members("yes/a.wav")(data / "words.tar.gz"), "source bytes"),
+    (lambda data: (data / "words.tar.gz").rename(data / "renamed.tar.gz"), "source words.tar.gz, which is now renamed.tar.gz"),
+])
+def test_another_archive_does_not_pass_for_the_one_prepared(kws, archived, change, why):
+    kws("prepare", "--data-path", archived)
+    before = content(archived / "packed")
+    change(archived)
+    assert_refused(kws("prepare", "--data-path", archived), why, "--force", "--out")
+    assert content(archived / "packed") == before
+
+
+def test_more_recordings_do_not_pass_unseen(kws, words):
+    kws("prepare", "--data-path", words)
+    shutil.copy(os.path.join(words, "yes", "00000000_nohash_0.wav"), os.path.join(words, "yes", "new.wav"))
+    assert_refused(kws("prepare", "--data-path", words), "source bytes", "--force")
+    assert "19 clips" in kws("prepare", "--data-path", words, "--force").stdout
+
+
+@pytest.mark.parametrize("flags", [("--sample-rate", 8000), ("--testing-percentage", 20)])
+def test_other_settings_need_force(kws, archived, flags):
+    kws("prepare", "--data-path", archived)
+    assert_refused(kws("prepare", "--data-path", archived, *flags), flags[0].strip("-").replace("-", " "), "--force")
+    assert_done(kws("prepare", "--data-path", archived, "--force", *flags))
+    assert "Already prepared" in kws("prepare", "--data-path", archived, *flags).stdout
+
+
+def test_a_folder_that_others_made_is_left_alone(kws, archived):
+    (archived / "words").mkdir()
+    (archived / "words" / "mine.txt").write_text("precious")
+    assert_refused(kws("prepare", "--data-path", archived), "is in the way", "move it away", "--out")
+    assert (archived / "words" / "mine.txt").read_text() == "precious"
+
+
+@pytest.mark.parametrize("name", [".tar.gz", "packed.tar.gz", "packed.part.tar.gz", "words"])
+def test_an_archive_whose_name_is_in_the_way_is_refused(kws, archived, name):
+    path = archived / name
+    (archived / "words.tar.gz").rename(path)
+    before = path.read_bytes()
+    assert_refused(kws("prepare", "--data-path", archived, "--archive", path))
+    assert path.read_bytes() == before
+
+
+# Interrupted
+
+CHILD = """
+import os, signal, sys
+from kwscli import dataset, files, prepare
+point, count, data = sys.argv[1], int(sys.argv[2]), sys.argv[3]
+owner, name = {"examine": (prepare.Doctor, "examine"), "finish": (dataset.Writer, "finish"), "rename": (files.os, "rename"),
+               "remove": (files.shutil, "rmtree"), "manifest": (dataset, "_write_csv")}[point]
+original = getattr(owner, name)
+
+def dying(*args, **how):
+    global count
+    count -= 1
+    if count < 0:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return original(*args, **how)
+
+setattr(owner, name, dying)
+prepare.prepare(prepare.PrepareSettings(os.path.join(data, "words.tar.gz"), data), force=True)
+"""
+MOMENTS = [("examine", 0), ("examine", 7), ("finish", 0), ("manifest", 1), ("rename", 0), ("rename", 1), ("remove", 1)]
+
+
+def killed(data, point, count):
+    here = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    child = subprocess.run([sys.executable, "-c", CHILD, point, str(count), str(data)], env=dict(os.environ, PYTHONPATH=here))
+    assert child.returncode == -signal.SIGKILL
+
+
+@pytest.mark.parametrize("point, count", MOMENTS)
+def test_killed_at_any_moment_it_is_not_complete_and_runs_again(kws, archived, point, count):
+    killed(archived, point, count)
+    assert not dataset.is_prepared(str(archived))
+    result = kws("prepare", "--data-path", archived)
+    assert_done(result)
+    assert "Already" not in result.stdout
+    assert len(dataset.load(str(archived)).paths) == 18
+    assert sorted(os.listdir(str(archived))) == [".lock", "packed", "words", "words.tar.gz"]
+
+
+@pytest.mark.parametrize("point, count", MOMENTS + [("rename", 2), ("rename", 3), ("remove", 6)])
+def test_a_killed_force_loses_nothing(kws, archived, point, count):
+    kws("prepare", "--data-path", archived)
+    before = content(archived / "packed")
+    killed(archived, point, count)
+    saved = [folder for folder in ("packed", "packed.old") if (archived / folder).exists()]
+    assert before in [content(archived / folder) for folder in saved]
+    assert_done(kws("prepare", "--data-path", archived))
+    assert content(archived / "packed") == before
+
+
+@pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "No space left on device"), KeyboardInterrupt()])
+@pytest.mark.parametrize("owner, name", [(Doctor, "examine"), (dataset.Writer, "finish"), (dataset._SampleFile, "close")])
+def test_a_full_disk_or_ctrl_c_keeps_what_was_there(kws, archived, monkeypatch, owner, name, error):
+    kws("prepare", "--data-path", archived)
+    before = content(archived)
+
+    def failing(*args):
+        raise error
+
+    monkeypatch.setattr(owner, name, failing)
+    result = kws("prepare", "--data-path", archived, "--force")
+    if isinstance(error, OSError):
+        assert_refused(result, "No space left on device", "free some space and run the same command again")
+    assert result.exit_code == 1
+    assert content(archived) == before
+
+
+def test_a_read_only_folder_is_one_line(kws, archived, monkeypatch):
+    def refusing(path, *args, **how):
+        raise PermissionError(errno.EACCES, "Permission denied", path)
+
+    monkeypatch.setattr(files.os, "makedirs", refusing)
+    assert_refused(kws("prepare", "--data-path", archived), archived, "Permission denied", "check its permissions")
+
+
+def test_two_at_once_are_refused(kws, archived):
+    with open(str(archived / ".lock"), "a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        assert_refused(kws("prepare", "--data-path", archived), "another process is preparing", "wait for it to end")
+    assert_done(kws("prepare", "--data-path", archived))
+
+
+# Synthesised words
+
+@pytest.fixture
+def spoken(monkeypatch, tones):
+    """Which words were synthesised; tones stand in for espeak-ng."""
+    asked = []
+
+    def fake(folder, words=synthesize.DEFAULT_WORDS, **how):
+        asked.append(tuple(words))
+        tones(folder, words, speakers=1, sample_count=4000)
+
+    monkeypatch.setattr(synthesize, "synthesize", fake)
+    return asked
+
+
+@pytest.mark.parametrize("flags, given", [
+    (("--synthesize", "--data-path"), ()), (("--synthesize", "yes,oui, non,", "--data-path"), ("yes", "oui", "non")),
+    (("--synthesize=oui", "--data_path"), ("oui",)),
+])
+def test_words_are_synthesised_with_others_beside_them(kws, data, spoken, flags, given):
+    assert_done(kws("prepare", *flags, data))
+    others = tuple(word for word in synthesize.DEFAULT_WORDS if word not in given)
+    assert spoken == [given + others]
+    assert set(dataset.load(str(data)).words) == set(given) | set(synthesize.DEFAULT_WORDS)
+
+
+def test_what_was_synthesised_is_used_again(kws, data, spoken):
+    kws("prepare", "--data-path", data, "--synthesize", "oui")
+    again = kws("prepare", "--data-path", data, "--synthesize", "oui")
+    assert "Already prepared" in again.stdout and "nothing to synthesise" in again.stderr
+    assert "Already prepared" in kws("prepare", "--data-path", data).stdout
+    assert len(spoken) == 1
+    assert_refused(kws("prepare", "--data-path", data, "--synthesize", "non"), "without non", "remove it")
+
+
+def test_a_downloaded_archive_is_prepared(kws, archived, monkeypatch):
+    monkeypatch.setattr("kwscli.download.download", lambda version, folder: os.path.join(str(folder), "words.tar.gz"))
+    assert "18 clips" in kws("prepare", "--data-path", archived, "--download").stdout
+
+
+# The real recordings
+
+def test_real_recordings(shared_data, tmp_path, kws):
+    subprocess.run([sys.executable, os.path.join(shared_data, "make_archive.py"), str(tmp_path), "--per-word", "3"], check=True,
+                   stdout=subprocess.DEVNULL)
+    assert_done(kws("prepare", "--data-path", tmp_path))
+    loaded = dataset.load(str(tmp_path))
+    assert len(set(loaded.words)) == 35 and len(loaded.background) == 6
+    assert loaded.info["problems"] == {} or all("left out" not in problem for problem in loaded.info["problems"])
+
+
+def test_settings_have_the_fields_defaults():
+    assert PrepareSettings("a", "b")[2:] == (16000, 10.0, 10.0)
+    assert prepare.__doc__

@@ -1,0 +1,243 @@
+"""Devices, their sessions, optimisers and checkpoints; those of an NPU through tests/fake_npu, in child processes."""
+import json
+import os
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+import tensorflow.compat.v1 as tf
+from tensorflow.core.protobuf.rewriter_config_pb2 import RewriterConfig
+
+from kwscli import checkpoint, session
+from kwscli.errors import KwsError
+from kwscli.settings import DeviceSettings
+
+TESTS = os.path.dirname(os.path.abspath(__file__))
+CPU, GPU = session.Device("cpu", 0, "test"), session.Device("gpu", 0, "test")
+ONLY_1_15 = pytest.mark.skipif(not tf.__version__.startswith("1.15"), reason="npu_bridge is made for TensorFlow 1.15")
+RANKS = "ASCEND_DEVICE_ID DEVICE_ID RANK_SIZE RANK_ID RANK_TABLE_FILE JOB_ID".split()
+
+
+@pytest.fixture(autouse=True)
+def no_ranks(monkeypatch):
+    for name in RANKS:
+        monkeypatch.delenv(name, raising=False)
+
+
+def child(arguments, bridge, **environ):
+    """Start Python with an npu_bridge on its path."""
+    paths = [os.path.join(TESTS, bridge), os.path.dirname(TESTS), TESTS]
+    environ = dict(os.environ, PYTHONPATH=os.pathsep.join(paths), TF_CPP_MIN_LOG_LEVEL="3", **environ)
+    return subprocess.Popen(
+        [sys.executable, "-W", "ignore"] + arguments, env=environ, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        universal_newlines=True,
+    )
+
+
+def run_case(file, name, *arguments, **environ):
+    """Run cases of a file beside this one on the fake -> (exit status, output)."""
+    process = child([os.path.join(TESTS, file), name] + [str(one) for one in arguments], "fake_npu", **environ)
+    output = process.communicate()[0]
+    return process.returncode, output
+
+
+SCALED = "every_flag_arrives,fixed_scale"
+
+
+@ONLY_1_15
+@pytest.mark.parametrize("names, environ", [
+    (SCALED + ",overflow_dump,a_sunk_loop,the_first_session_decides,the_fake_is_strict", {}),
+    ("fifty_steps_with_an_overflow", {}),
+    (SCALED, {"FAKE_NPU_ERA": "r1.5"}),
+    ("a_chip_that_knows_infinity", {"FAKE_NPU_INF_NAN": "1"}),
+])
+def test_on_an_npu(names, environ, tmp_path):
+    status, output = run_case("npu_cases.py", names, tmp_path, **environ)
+    assert status == 0, output
+
+
+@ONLY_1_15
+@pytest.mark.parametrize("era, found", [("r1.5", "r1.5"), ("r1.9", "r1.10"), ("r1.14", "master")])
+def test_the_release_is_told_by_what_it_has(era, found):
+    status, output = run_case("npu_processes.py", "release", FAKE_NPU_ERA=era, EXPECTED=found)
+    assert status == 0, output
+
+
+@ONLY_1_15
+def test_two_ranks_skip_the_same_step(tmp_path):
+    devices = [{"device_id": str(rank), "device_ip": "10.0.0.%d" % rank, "rank_id": str(rank)} for rank in (0, 1)]
+    table = tmp_path / "ranks.json"
+    table.write_text(json.dumps({"server_list": [{"server_id": "10.0.0.9", "device": devices}]}))
+    both = dict(RANK_SIZE="2", JOB_ID="1", RANK_TABLE_FILE=str(table), FAKE_NPU_EXCHANGE=str(tmp_path))
+    ranks = [dict(both, RANK_ID=rank, ASCEND_DEVICE_ID=rank) for rank in ("0", "1")]
+    with ThreadPoolExecutor(2) as pool:
+        found = list(pool.map(lambda environ: run_case("npu_processes.py", "two_ranks", **environ), ranks))
+    assert found[0] == found[1] and found[0][0] == 0, found
+    assert found[0][1].split()[2] == "0.5", found
+
+
+@ONLY_1_15
+@pytest.mark.parametrize("way, status", [("error", 1), ("exit", 3), ("interrupt", -2), ("fatal", 1)])
+def test_the_npu_is_let_go_in_every_way_out(way, status, tmp_path):
+    events = tmp_path / "events.json"
+    found, output = run_case("npu_processes.py", "leave_by", way, FAKE_NPU_EVENTS=str(events))
+    assert found in (status, abs(status) - 1), output  # an interrupt: 1 from Python 3.7, by signal from later ones
+    assert json.loads(events.read_text())[-2:] == ["close", "npu_close"]
+
+
+CHOOSE = """
+from kwscli import session
+from kwscli.errors import KwsError
+from kwscli.settings import DeviceSettings
+print(session.choose(DeviceSettings()))
+try:
+    session.choose(DeviceSettings(device="npu"))
+except KwsError as error:
+    print("Error:", error)
+"""
+
+
+@pytest.mark.parametrize("broken, reason", [
+    ("no_hccl", "ModuleNotFoundError: No module named 'hccl'"),
+    ("no_library", "ImportError: cannot import name 'npu_bridge_handle'"),
+    ("no_hccl_library", "ValueError: load hccl lib error"),
+])
+def test_an_npu_bridge_that_is_broken_says_why(broken, reason):
+    process = child(["-c", CHOOSE], os.path.join("fake_npu_broken", broken))
+    output = process.communicate()[0]
+    why = "npu_bridge is installed but does not import: " + reason
+    assert process.returncode == 0, output
+    assert "No NPU: %s." % why in output and "Device(kind='cpu'" in output
+    assert "Error: --device npu: %s; set up CANN" % why in output
+
+
+def test_without_an_npu_bridge_the_cpu_is_taken():
+    found = session.choose(DeviceSettings(device_id=3))
+    assert found[:2] == ("cpu", 3) and found.why == "npu_bridge is not installed; TensorFlow sees no GPU"
+    assert session.choose(DeviceSettings(device="cpu")).why == "--device cpu"
+    with pytest.raises(KwsError, match="--device npu: npu_bridge is not installed; set up CANN"):
+        session.choose(DeviceSettings(device="npu"))
+    with pytest.raises(KwsError, match="device 0 is no GPU: TensorFlow .* sees 0 of them"):
+        session.choose(DeviceSettings(device="gpu"))
+
+
+def test_a_gpu_is_taken_before_the_cpu(monkeypatch):
+    monkeypatch.setattr(session, "gpus", lambda: ["a", "b"])
+    assert session.choose(DeviceSettings(device_id=1))[:2] == ("gpu", 1)
+    with pytest.raises(KwsError, match="device 2 is no GPU: .* sees 2 of them; choose another --device-id"):
+        session.choose(DeviceSettings(device_id=2))
+    monkeypatch.setenv("ASCEND_DEVICE_ID", "1")
+    assert session.choose(DeviceSettings(device="gpu")).number == 1
+
+
+@pytest.mark.parametrize("device, flags, said", [
+    (CPU, {}, []), (GPU, {}, []),
+    (CPU, {"precision_mode": "must_keep_origin_dtype"}, []), (GPU, {"precision_mode": "allow_mix_precision"}, []),
+    (CPU, {"precision_mode": "allow_mix_precision"},
+     ["The CPU keeps float32: --precision-mode allow_mix_precision changes nothing here."]),
+    (GPU, {"precision_mode": "force_fp16"},
+     ["A GPU knows allow_mix_precision, else float32: --precision-mode force_fp16 changes nothing here."]),
+    (GPU, {"precision_mode": "allow_mix_precision", "loss_scale": "128"}, []),
+    (GPU, {"loss_scale": "dynamic"}, ["Nothing is float16 on a GPU here: --loss-scale dynamic changes nothing."]),
+    (CPU, {"loss_scale": "128"}, ["Nothing is float16 on the CPU here: --loss-scale 128 changes nothing."]),
+    (CPU, {"loss_scale": "none"}, []),
+    (GPU, {"iterations_per_loop": 10},
+     ["A loop sinks into an NPU only: --iterations-per-loop 10 is one step a call on a GPU."]),
+])
+def test_what_a_flag_cannot_do_is_said(device, flags, said):
+    assert session.notes(device, DeviceSettings(**flags)) == said
+
+
+@pytest.mark.parametrize("flags", [
+    {"modify_mixlist": "a"}, {"fusion_switch_file": "a"}, {"op_select_implmode": "high_precision"}, {"aoe_mode": "1"},
+    {"work_path": "a"}, {"npu_option": ("graph_run_mode=1",)},
+])
+@pytest.mark.parametrize("device", [CPU, GPU])
+def test_what_only_an_npu_has_is_refused(device, flags):
+    name = "--" + next(iter(flags)).replace("_", "-")
+    with pytest.raises(KwsError, match=name + " acts on an NPU only, and this runs on .*; leave it out"):
+        session.notes(device, DeviceSettings(**flags))
+
+
+def test_sessions_take_the_device_and_no_more():
+    mixed = DeviceSettings(precision_mode="allow_mix_precision")
+    assert session.config(CPU, mixed).device_count == {"GPU": 0}
+    gpu = session.config(session.Device("gpu", 1, "test"), mixed)
+    assert gpu.gpu_options.visible_device_list == "1" and gpu.gpu_options.allow_growth
+    assert gpu.graph_options.rewrite_options.auto_mixed_precision == RewriterConfig.ON
+    plain = session.config(GPU, DeviceSettings()).graph_options.rewrite_options
+    assert plain.auto_mixed_precision == RewriterConfig.DEFAULT and not plain.custom_optimizers
+    assert not session.config().graph_options.rewrite_options.custom_optimizers
+
+
+class Tiny:
+    """A graph with one weight, trained as a GPU would with these flags; its mixed precision does nothing on a CPU."""
+
+    def __init__(self, **flags):
+        with tf.Graph().as_default() as graph:
+            self.x = tf.placeholder(tf.float32, ())
+            weight = tf.get_variable("weight", initializer=1.0)
+            optimizer = session.optimizer_of(GPU, DeviceSettings(**flags))(0.1)
+            pairs = optimizer.compute_gradients(weight * self.x)
+            self.apply = optimizer.apply_gradients(pairs, tf.train.get_or_create_global_step())
+            self.checkpoints = checkpoint.Writer()
+            self.variables = tf.global_variables()
+            initialise = tf.global_variables_initializer()
+        self.session = session.open_session(graph)
+        self.session.run(initialise)
+        graph.finalize()
+
+    def step(self, x=1.0):
+        self.session.run(self.apply, {self.x: x})
+
+    def values(self):
+        names = [one.op.name.rpartition("/")[2] if "power" in one.op.name else one.op.name for one in self.variables]
+        return dict(zip(names, self.session.run(self.variables)))
+
+
+def test_a_gpu_in_mixed_precision_skips_an_overflow_and_counts_it():
+    tiny = Tiny(precision_mode="allow_mix_precision")
+    tiny.step()
+    before = tiny.values()
+    tiny.step(np.inf)
+    after = tiny.values()
+    assert before["weight"] == after["weight"] and after["current_loss_scale"] < before["current_loss_scale"]
+    tiny.step()
+    assert session.skipped_steps(tiny.session, 3) == 1
+    for scale in ("128", "none"):
+        assert "current_loss_scale" not in Tiny(precision_mode="allow_mix_precision", loss_scale=scale).values()
+
+
+def test_checkpoints_with_and_without_a_loss_scale_are_interchangeable(tmp_path):
+    scaled, plain = Tiny(precision_mode="allow_mix_precision"), Tiny()
+    for _ in range(3):
+        scaled.step(np.inf)
+        scaled.step()
+    scaled.checkpoints.write(scaled.session, str(tmp_path / "scaled.ckpt"))
+    again = Tiny(precision_mode="allow_mix_precision")
+    again.checkpoints.read(again.session, str(tmp_path / "scaled.ckpt"))
+    assert again.values() == scaled.values() and again.values()["current_loss_scale"] == 2.0 ** 12
+    plain.checkpoints.read(plain.session, str(tmp_path / "scaled.ckpt"))
+    assert plain.values() == {name: scaled.values()[name] for name in plain.values()}
+    plain.step()
+    plain.checkpoints.write(plain.session, str(tmp_path / "plain.ckpt"))
+    scaled.checkpoints.read(scaled.session, str(tmp_path / "plain.ckpt"))
+    assert dict(scaled.values(), **plain.values()) == scaled.values() and scaled.values()["global_step"] == 4
+
+
+def test_a_checkpoint_that_lacks_more_than_the_loss_scale_is_refused(tmp_path):
+    with tf.Graph().as_default() as graph, tf.Session() as opened:
+        opened.run(tf.get_variable("weight", initializer=1.0).initializer)
+        tf.train.Saver().save(opened, str(tmp_path / "weight.ckpt"))
+        assert graph
+    tiny = Tiny(precision_mode="allow_mix_precision")
+    for name in ("weight.ckpt", "none.ckpt"):
+        with pytest.raises(checkpoint.UnreadableCheckpoint, match="cannot be read"):
+            tiny.checkpoints.read(tiny.session, str(tmp_path / name))
+
+
+def test_a_loop_does_not_sink_into_a_cpu():
+    step = object()
+    assert session.sink(CPU, None, step, 10) is step
