@@ -55,19 +55,18 @@ class Bare:
 
         with tf.Graph().as_default() as graph:
             training = network.training(description)
-            initialise = tf.global_variables_initializer()
+            initialise = network.initialiser()
             self._session = session.open_session(graph)
             self._session.run(initialise)
+            self._session.run(training.set_rate, {training.new_rate: description.train.learning_rate[0]})
             graph.finalize()
-        self._call = self._session.make_callable(
-            [training.loss, training.step], [training.features, training.targets, training.learning_rate]
-        )
+        self._call = self._session.make_callable([training.loss, training.step], [training.features, training.targets])
         self._batch = batch
 
     def milliseconds(self):
         for _ in range(10):
-            self._call(*self._batch, 0.0005)
-        return 1000 * median_seconds(lambda: self._call(*self._batch, 0.0005), BARE_STEPS)
+            self._call(*self._batch)
+        return 1000 * median_seconds(lambda: self._call(*self._batch), BARE_STEPS)
 
     def close(self):
         self._session.close()

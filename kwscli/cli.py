@@ -335,6 +335,9 @@ def bench(data_path, architecture):
     """Measure the speed of every part on this machine: about 4 minutes.
 
     Without a data path, on a corpus synthesised for it.
+
+    \b
+    kws bench --data-path data
     """
     from . import bench as benching
 

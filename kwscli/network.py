@@ -8,11 +8,12 @@ from .models.graph import GraphLayers
 
 
 class TrainingGraph(NamedTuple):
-    """What a training step feeds and fetches."""
+    """What a training step is given and what it gives."""
 
     features: tf.Tensor  # [batch, frame_count, dct_coefficient_count] float32
     targets: tf.Tensor  # [batch] int32
-    learning_rate: tf.Tensor  # []
+    set_rate: tf.Operation  # gives the learning rate the value of new_rate
+    new_rate: tf.Tensor  # []
     step: tf.Operation
     loss: tf.Tensor  # []
     logits: tf.Tensor  # [batch, label_count]
@@ -34,34 +35,66 @@ def logits_of(description, features, training):
         )
 
 
-def _features_placeholder(description, batch_size):
-    settings = description.features
-    shape = batch_size, settings.frame_count, settings.dct_coefficient_count
-    return tf.placeholder(tf.float32, shape, name="features")
-
-
 def inference(description, batch_size):
     """Add the network that infers to the current graph."""
-    features = _features_placeholder(description, batch_size)
+    settings = description.features
+    shape = batch_size, settings.frame_count, settings.dct_coefficient_count
+    features = tf.placeholder(tf.float32, shape, name="features")
     return InferenceGraph(features, tf.nn.softmax(logits_of(description, features, training=False)))
 
 
-def training(description, optimizer_of=tf.train.AdamOptimizer):
+def batch_spec(description):
+    """(types, shapes) of a training batch: features and targets."""
+    settings, batch_size = description.features, description.train.batch_size
+    shapes = (batch_size, settings.frame_count, settings.dct_coefficient_count), (batch_size,)
+    return (tf.float32, tf.int32), shapes
+
+
+def training(description, optimizer_of=tf.train.AdamOptimizer, inputs=None):
     """Add the network that trains to the current graph: cross entropy, Adam, one step an execution.
 
-    optimizer_of: learning rate -> tf.train.Optimizer.
+    optimizer_of: learning rate -> tf.train.Optimizer. inputs: the tensors a batch comes from; None: it is fed.
+    The learning rate is a variable of its own, outside the checkpoint, so that nothing but the batch is fed.
     """
-    batch_size = description.train.batch_size
-    features = _features_placeholder(description, batch_size)
-    targets = tf.placeholder(tf.int32, (batch_size,), name="targets")
-    learning_rate = tf.placeholder(tf.float32, (), name="learning_rate")
+    features, targets = inputs or [tf.placeholder(*one) for one in zip(*batch_spec(description))]
+    rate = tf.get_variable(
+        "learning_rate", (), tf.float32, tf.zeros_initializer(), trainable=False,
+        collections=[tf.GraphKeys.LOCAL_VARIABLES],
+    )
+    new_rate = tf.placeholder(tf.float32, (), name="new_rate")
     logits = logits_of(description, features, training=True)
     loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels=targets, logits=logits))
-    optimizer = optimizer_of(learning_rate)
+    optimizer = optimizer_of(rate)
     gradients = optimizer.compute_gradients(loss)
     with tf.control_dependencies(tf.get_collection(tf.GraphKeys.UPDATE_OPS)):
         step = optimizer.apply_gradients(gradients, tf.train.get_or_create_global_step())
-    return TrainingGraph(features, targets, learning_rate, step, loss, logits, [gradient for gradient, _ in gradients])
+    return TrainingGraph(
+        features, targets, tf.assign(rate, new_rate).op, new_rate, step, loss, logits,
+        [gradient for gradient, _ in gradients],
+    )
+
+
+def initialiser():
+    """The operation that gives every variable of the current graph its first value."""
+    return tf.group(tf.global_variables_initializer(), tf.local_variables_initializer())
+
+
+def operations_of(training):
+    """Every operation from the features to the loss and the gradients, in the order they were made."""
+    waiting, found = [tensor.op for tensor in [training.loss, *training.gradients]], set()
+    while waiting:
+        op = waiting.pop()
+        if op not in found:
+            found.add(op)
+            waiting += [tensor.op for tensor in op.inputs]
+    return [op for op in training.loss.graph.get_operations() if op in found]
+
+
+def floats_of(training):
+    """What those operations give, as far as it could be no number."""
+    return [
+        tensor for op in operations_of(training) for tensor in op.outputs if tensor.dtype in (tf.float16, tf.float32)
+    ]
 
 
 def numeric_checks(training):
@@ -69,15 +102,7 @@ def numeric_checks(training):
 
     (`tf.add_check_numerics_ops` would run every operation of the graph, the initialisers among them.)
     """
-    waiting, seen, checks = [tensor.op for tensor in [training.loss, *training.gradients]], set(), []
-    while waiting:
-        op = waiting.pop()
-        if op not in seen:
-            seen.add(op)
-            waiting += [tensor.op for tensor in op.inputs]
-            floats = [tensor for tensor in op.outputs if tensor.dtype in (tf.float16, tf.float32)]
-            checks += [tf.check_numerics(tensor, "in " + tensor.name) for tensor in floats]
-    return tf.group(*checks)
+    return tf.group(*[tf.check_numerics(tensor, "in " + tensor.name) for tensor in floats_of(training)])
 
 
 def variables_of(description):

@@ -10,6 +10,7 @@ SECONDS_BETWEEN_LINES = 10
 def say(message):
     """One line for the person, on stderr: stdout is for results."""
     tqdm.tqdm.write(message, file=sys.stderr)
+    sys.stderr.flush()  # before Python 3.9, what goes to a file would wait there for more
 
 
 class Progress:

@@ -43,6 +43,10 @@ class Device(NamedTuple):
     why: str
     release: Optional[str] = None  # of npu_bridge: the newest it can be
 
+    @property
+    def name(self):
+        return NAMES[self.kind] + ("" if self.kind == "cpu" else " (device %d)" % self.number)
+
 
 class Adapter(NamedTuple):
     """npu_bridge as found here."""

@@ -1,6 +1,7 @@
 """`kws train`: the loop, from the first batch to the summary. Stopped at any moment, the same command goes on from there."""
 import contextlib
 import dataclasses
+import math
 import platform
 import signal
 import time
@@ -9,14 +10,14 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow.compat.v1 as tf
 
-from . import batches, checkpoint, classifier, dataset, network, run, session
+from . import batches, checkpoint, dataset, run
+from .engine import Engine, NotANumber
 from .errors import Interrupted, KwsError
 from .evaluate import Result
 from .features import mfcc
 from .progress import Progress, say
 from .summaries import Summaries
 
-EVALUATION_BATCH = 100
 METRICS_EVERY = 10  # steps from one line of metrics.jsonl to the next
 BATCHES_AHEAD = 4
 
@@ -52,8 +53,7 @@ class _Features:
 
 def train(job):
     """Train what a `plan.Job` says into its run directory, or go on with what is there -> Outcome."""
-    description = job.description
-    started = time.monotonic()
+    started, description = time.monotonic(), job.description
     data = dataset.load(description.data_path, description.data.validation_percentage, description.data.testing_percentage)
     stream = batches.TrainingStream(
         data, description.data, description.features, description.train.batch_size, description.train.seed
@@ -61,125 +61,130 @@ def train(job):
     description = dataclasses.replace(
         description, data_sha256=data.info["sha256"], versions=run.versions(tf.__version__)
     )
-    splits = {split: _Features(data, description, split, job.data_threads) for split in dataset.SPLITS[1:]}
+    job = job._replace(description=description)
     with run.opened(job.run_path, description, job.log_name, job.overwrite) as directory:
-        with _Trainer(directory, description, stream, splits, job) as trainer:
-            trainer.begin()
-            trainer.train()
-            outcome = trainer.finish(time.monotonic() - started)
-            directory.finish(summary_of(outcome, description))
-            return outcome
+        with Engine(job, job.device.data_save_path or directory.file("data")) as engine:
+            splits = {split: _Features(data, description, split, job.data_threads) for split in dataset.SPLITS[1:]}
+            with contextlib.closing(_Trainer(engine, directory, stream, splits, job)) as trainer:
+                trainer.train()
+                outcome = trainer.finish(started)
+        directory.finish(summary_of(outcome, description))
+        return outcome
 
 
-class _Trainer(contextlib.ExitStack):
-    """One training in one session."""
+class _Trainer:
+    """The loop over the steps, and what it writes down."""
 
-    def __init__(self, directory, description, stream, splits, job):
-        super().__init__()
-        self._directory, self._description, self._job = directory, description, job
-        self._settings, self._stream, self._splits = description.train, stream, splits
-        self._step, self._seconds, self._waited, self._best, self._loss = 0, 0.0, 0.0, None, float("nan")
+    def __init__(self, engine, directory, stream, splits, job):
+        self._engine, self._directory, self._stream, self._splits = engine, directory, stream, splits
+        self._settings, self._labels, self._threads = job.description.train, job.description.labels, job.data_threads
+        self._step, self._seconds, self._waited, self._best = 0, 0.0, 0.0, None
+        self._loss = self._accuracy = float("nan")
         self._started = time.monotonic()
-        with tf.Graph().as_default() as graph:
-            tf.set_random_seed(description.train.seed)
-            self._training = network.training(description)
-            self._inference = network.inference(description, EVALUATION_BATCH)
-            self._checkpoints = checkpoint.Writer()
-            variables = network.variables_of(description)
-            self._finite = tf.reduce_all([tf.reduce_all(tf.is_finite(variable)) for variable in variables])
-            self._numerics = network.numeric_checks(self._training) if job.check_nans else tf.no_op()
-            initialise = tf.global_variables_initializer()
-            self._session = session.open_session(graph)
-            self.callback(self._session.close)
-            self._session.run(initialise)
-            if description.start_checkpoint:
-                checkpoint.start_from(self._session, run.resolve(description.start_checkpoint)[1], description)
-            graph.finalize()
-        self._call = self._session.make_callable(
-            [self._training.loss, self._training.logits, self._training.step, self._numerics],
-            [self._training.features, self._training.targets, self._training.learning_rate],
-        )
+        self._check_stride()
+        self._announce(job)
+        self._go_on()
+        self._summaries = Summaries(job.summaries_dir or directory.file("summaries"), self._step)
 
-    def begin(self):
+    def _check_stride(self):
+        for steps in self._settings.how_many_training_steps:
+            if steps % self._engine.stride:
+                raise KwsError(
+                    "--how-many-training-steps %d is no multiple of --iterations-per-loop %d" % (steps, self._engine.stride)
+                )
+
+    def _announce(self, job):
+        say("Training %s (%s weights) on %s: %s clips an epoch, %s steps of %d, into %s." % (
+            job.description.architecture, "{:,}".format(self._engine.weight_count), self._engine.device.name,
+            "{:,}".format(self._stream.epoch_size), "{:,}".format(self._settings.step_count), self._settings.batch_size,
+            self._directory.path,
+        ))
+
+    def _go_on(self):
         """Go on from the last whole checkpoint, if there is one."""
         found = None
         for entry in reversed(self._directory.checkpoints):
             try:
-                self._checkpoints.read(self._session, self._directory.prefix(entry.step))
+                self._engine.restore(self._directory.prefix(entry.step))
                 found = entry
                 break
             except checkpoint.UnreadableCheckpoint as error:
                 say("%s; using the one before." % error)
         if self._directory.checkpoints and not found:
-            raise KwsError(
-                "no checkpoint in %s can be read; train anew with --overwrite" % self._directory.path
-            )
+            raise KwsError("no checkpoint in %s can be read; train anew with --overwrite" % self._directory.path)
         self._directory.go_on_from(found)
         if found:
             self._step, self._seconds, self._loss = found.step, found.seconds, found.loss
             self._best = (found.best_step, found.best_accuracy) if found.best_step else None
             say("Going on after step %d of %d in %s." % (self._step, self._settings.step_count, self._directory.path))
-        folder = self._job.summaries_dir or self._directory.file("summaries")
-        self._summaries = Summaries(folder, self._step)
-        self.callback(self._summaries.close)
 
     def train(self):
         """Every step that is left."""
-        settings, first = self._settings, self._step + 1
-        steps = range(first, settings.step_count + 1)
-        stream = batches.ahead(self._stream.batch, steps, self._job.data_threads, BATCHES_AHEAD)
-        with contextlib.closing(stream), _Signals() as signals, Progress(
+        settings = self._settings
+        steps = range(self._step + 1, settings.step_count + 1)
+        with contextlib.closing(
+            batches.ahead(self._stream.batch, steps, self._threads, BATCHES_AHEAD)
+        ) as stream, _Signals() as signals, Progress(
             "training", settings.step_count, unit="steps", initial=self._step
         ) as progress:
-            since, at = self._seconds, self._step
-            for _ in steps:
-                self._one_step(stream)
+            self._engine.feed_from(self._timed(stream))
+            since = self._seconds, self._step
+            while self._step < settings.step_count:
+                before = self._step
+                self._advance()
                 note = ""
-                if self._step % METRICS_EVERY == 0 or self._step == settings.step_count:
-                    note, since, at = self._tell(since, at), self._seconds, self._step
-                progress.update(1, note)
-                if self._step % settings.eval_step_interval == 0 or self._step == settings.step_count:
+                if self._passed(before, METRICS_EVERY):
+                    note, since = self._tell(*since), (self._seconds, self._step)
+                progress.update(self._step - before, note)
+                if self._passed(before, settings.eval_step_interval):
                     self._validate()
-                elif self._step % settings.save_interval == 0 or signals.received:
+                elif self._passed(before, settings.save_interval) or signals.received:
                     self._save()
                 if signals.received:
                     self._stop(signals.received)
 
-    def _one_step(self, stream):
-        began = time.monotonic()
-        features, targets = next(stream)
-        ready = time.monotonic()
-        self._step += 1
-        rate = self._settings.rate_at(self._step)
+    def _passed(self, before, interval):
+        """Whether a multiple of `interval` lies in the steps just made, or they were the last."""
+        return self._step // interval > before // interval or self._step == self._settings.step_count
+
+    def _timed(self, stream):
+        """The batches of a stream, the waiting for them counted."""
+        for batch in stream:
+            self._waited += time.monotonic() - self._asked
+            yield batch
+            self._asked = time.monotonic()
+
+    def _advance(self):
+        began = self._asked = time.monotonic()
+        rate = self._settings.rate_at(self._step + 1)
         try:
-            self._loss, logits = self._call(features, targets, rate)[:2]
-        except tf.errors.InvalidArgumentError as error:
-            self._not_a_number(str(error.message).splitlines()[0])
-        if not np.isfinite(self._loss):
-            self._not_a_number("the loss is %s; --check-nans tells where it comes from" % self._loss)
-        self._accuracy = np.mean(np.argmax(logits, axis=1) == targets)
-        self._waited += ready - began
+            self._loss, self._accuracy = self._engine.advance(rate)
+        except NotANumber as error:
+            self._not_a_number(self._step + 1, error)
+        self._step += self._engine.stride
         self._seconds += time.monotonic() - began
         self._directory.log(
             "Step #%d: rate %f, accuracy %.1f%%, cross entropy %f" % (self._step, rate, 100 * self._accuracy, self._loss)
         )
 
-    def _tell(self, since, at):
+    def _tell(self, seconds_before, step_before):
         """Where training is, for metrics.jsonl, TensorBoard and the progress line."""
-        elapsed = max(1e-9, self._seconds - since)
+        elapsed = max(1e-9, self._seconds - seconds_before)
         values = {
-            "loss": float(self._loss),
-            "accuracy": float(self._accuracy),
+            "loss": self._loss,
+            "accuracy": self._accuracy,
             "learning_rate": self._settings.rate_at(self._step),
-            "examples_per_second": (self._step - at) * self._settings.batch_size / elapsed,
+            "examples_per_second": (self._step - step_before) * self._settings.batch_size / elapsed,
             "data_wait": self._waited / elapsed,
+            "skipped_steps": self._engine.skipped(self._step),
             "elapsed": time.monotonic() - self._started,
         }
         self._waited = 0.0
         self._directory.metric(step=self._step, **values)
         self._summaries.scalars(self._step, values)
-        return "loss %.3f, accuracy %.0f %%, %.0f examples/s, %.0f %% waiting for data" % (
-            values["loss"], 100 * values["accuracy"], values["examples_per_second"], 100 * values["data_wait"]
+        skipped = ", %d steps skipped" % values["skipped_steps"] if values["skipped_steps"] else ""
+        return "loss %.3f, accuracy %.0f %%, %.0f examples/s, %.0f %% waiting for data%s" % (
+            values["loss"], 100 * values["accuracy"], values["examples_per_second"], 100 * values["data_wait"], skipped
         )
 
     def _validate(self):
@@ -203,31 +208,24 @@ class _Trainer(contextlib.ExitStack):
         if not len(clips):
             say("No %s clips: nothing to judge the network by; raise --%s-percentage." % (split, split))
             return None
-
-        def scores(features):
-            return self._session.run(self._inference.scores, {self._inference.features: features})
-
-        return Result.of(
-            self._description.labels, clips.targets, classifier.in_batches(scores, clips.features, EVALUATION_BATCH)
-        )
+        return Result.of(self._labels, clips.targets, self._engine.scores(clips.features))
 
     def _save(self):
-        if not self._session.run(self._finite):
-            self._not_a_number("the weights are no longer numbers")
+        try:
+            self._engine.check_weights()
+        except NotANumber as error:
+            self._not_a_number(self._step, error)
         self._summaries.flush()
-        self._directory.save(
-            self._step, self._seconds, float(self._loss), self._best,
-            lambda prefix: self._checkpoints.write(self._session, prefix),
-        )
+        self._directory.save(self._step, self._seconds, self._loss, self._best, self._engine.save)
 
     def _last_checkpoint(self):
         saved = self._directory.checkpoints
         return self._directory.prefix(saved[-1].step) if saved else "none yet"
 
-    def _not_a_number(self, reason):
+    def _not_a_number(self, step, reason):
         raise KwsError(
             "training diverged at step %d: %s. The last good checkpoint is %s; try a lower --learning-rate"
-            % (self._step, reason, self._last_checkpoint())
+            % (step, reason, self._last_checkpoint())
         )
 
     def _stop(self, number):
@@ -236,19 +234,21 @@ class _Trainer(contextlib.ExitStack):
             % (self._step, self._settings.step_count, self._last_checkpoint()), number
         )
 
-    def finish(self, total_seconds):
+    def finish(self, started):
         """Test the best weights -> Outcome."""
-        if self._best and self._best[0] != self._step:
-            self._checkpoints.read(self._session, self._directory.prefix(self._best[0]))
+        best_step, best_accuracy = self._best or (self._step, math.nan)
+        if best_step != self._step:
+            self._engine.restore(self._directory.prefix(best_step))
         result = self._evaluate("testing")
         if result:
-            line = "Final test accuracy = %.1f%% (N=%d)" % (100 * result.accuracy, result.count)
-            self._directory.log(line)
-        best_step, best_accuracy = self._best or (self._step, float("nan"))
+            self._directory.log("Final test accuracy = %.1f%% (N=%d)" % (100 * result.accuracy, result.count))
         return Outcome(
-            self._directory.path, best_step, best_accuracy, result, self._step, float(self._loss), self._seconds,
-            total_seconds,
+            self._directory.path, best_step, best_accuracy, result, self._step, self._loss, self._seconds,
+            time.monotonic() - started,
         )
+
+    def close(self):
+        self._summaries.close()
 
 
 class _Signals:

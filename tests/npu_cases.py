@@ -53,17 +53,17 @@ class Training:
             self.inference = network.inference(DESCRIPTION, BATCH)
             self.checkpoints = checkpoint.Writer()
             self.variables = tf.global_variables()
-            initialise = tf.global_variables_initializer()
+            initialise = network.initialiser()
         self.session = session.open_session(graph, where, settings, folder)
         self.session.run(initialise)
+        self.session.run(self.graph.set_rate, {self.graph.new_rate: 0.001})
         graph.finalize()
         self._random = np.random.RandomState(0)
 
     def step(self):
         targets = self._random.randint(0, 4, BATCH)
         features = self._random.randn(*self.graph.features.shape.as_list()) + targets[:, None, None]
-        feeds = {self.graph.features: features.astype(np.float32), self.graph.targets: targets,
-                 self.graph.learning_rate: 0.001}
+        feeds = {self.graph.features: features.astype(np.float32), self.graph.targets: targets}
         return self.session.run([self.graph.loss, self.graph.step], feeds)[0]
 
     def values(self):

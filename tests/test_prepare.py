@@ -431,7 +431,7 @@ def test_a_full_disk_or_ctrl_c_keeps_what_was_there(kws, archived, monkeypatch, 
     before = content(archived)
 
     def failing(*args):
-        raise error
+        raise type(error)(*error.args)
 
     monkeypatch.setattr(owner, name, failing)
     result = kws("prepare", "--data-path", archived, "--force")

@@ -143,7 +143,7 @@ setattr(owner, name, patched)
 sys.argv = ["kws"] + {arguments!r}
 cli.main()
 """
-STEP = ("train._Trainer", "_one_step")
+STEP = ("train._Trainer", "_advance")
 FILES = ("run.RunDirectory", "_prune")  # a checkpoint's files are there, state.json does not say so yet
 STATE = ("run.RunDirectory", "_write_state")
 

@@ -1,0 +1,117 @@
+"""One network in one session on one device: it makes training steps, scores, saves and restores."""
+import contextlib
+
+import numpy as np
+import tensorflow.compat.v1 as tf
+
+from . import checkpoint, classifier, network, run, session
+from .errors import KwsError
+from .progress import say
+
+EVALUATION_BATCH = 100
+
+
+class NotANumber(KwsError):
+    """The loss, or a tensor on the way to it or to a weight, is not a number any more."""
+
+
+class Engine(contextlib.ExitStack):
+    """The graphs of a `plan.Job` and the session they run in; closed as a context manager.
+
+    folder: where dumps and traces go. stride: training steps that one `advance` makes, more than 1 only on an NPU.
+    """
+
+    def __init__(self, job, folder):
+        super().__init__()
+        self.description, self.device = job.description, session.choose(job.device)
+        for line in session.notes(self.device, job.device):
+            say(line)
+        self.stride = job.device.iterations_per_loop if self.device.kind == "npu" else 1
+        self._rate, self._upcoming = None, None
+        with tf.Graph().as_default() as graph:
+            self._build(job)
+            self._session = session.open_session(graph, self.device, job.device, folder)
+            self.callback(self._session.close)
+            try:
+                self._start(job)
+            except BaseException:
+                self.close()
+                raise
+            graph.finalize()
+
+    def _build(self, job):
+        description = self.description
+        tf.set_random_seed(description.train.seed)
+        self._iterator = self._batches_from_host() if self.stride > 1 else None
+        self._training = network.training(
+            description, session.optimizer_of(self.device, job.device), self._iterator and self._iterator.get_next()
+        )
+        self._inference = network.inference(description, EVALUATION_BATCH)
+        self._writer = checkpoint.Writer()
+        variables = network.variables_of(description)
+        self.weight_count = sum(variable.shape.num_elements() for variable in tf.trainable_variables())
+        self._all_finite = tf.reduce_all([tf.reduce_all(tf.is_finite(variable)) for variable in variables])
+        checked = job.check_nans or (job.device.over_dump and self.device.kind != "npu")
+        self._checks = network.numeric_checks(self._training) if checked else tf.no_op()
+        self._initialise = network.initialiser()
+
+    def _batches_from_host(self):
+        """An iterator that an NPU draws batches from by itself, many a call."""
+        types, shapes = network.batch_spec(self.description)
+        batches = tf.data.Dataset.from_generator(lambda: self._upcoming, types, shapes)
+        return tf.data.make_initializable_iterator(batches)
+
+    def _start(self, job):
+        self._session.run(self._initialise)
+        if self.description.start_checkpoint:
+            prefix = run.resolve(self.description.start_checkpoint)[1]
+            checkpoint.start_from(self._session, prefix, self.description)
+        training = self._training
+        step = session.sink(self.device, self._session, training.step, self.stride)
+        self._fetches = [training.loss, training.logits, training.targets, step, self._checks]
+        self._fed = [] if self._iterator else [training.features, training.targets]
+        self._call = self._session.make_callable(self._fetches, self._fed)
+
+    def feed_from(self, batches):
+        """Say where `advance` gets its batches: an iterator of (features, targets)."""
+        self._upcoming = batches
+        if self._iterator:
+            self._session.run(self._iterator.initializer)
+
+    def advance(self, rate):
+        """Make `stride` training steps at a learning rate -> (loss, accuracy) of the last one's batch."""
+        if rate != self._rate:
+            self._session.run(self._training.set_rate, {self._training.new_rate: rate})
+            self._rate = rate
+        batch = next(self._upcoming) if self._fed else ()
+        try:
+            loss, logits, targets = self._call(*batch)[:3]
+        except tf.errors.InvalidArgumentError as error:  # of a numeric check; it names the tensor
+            raise NotANumber(str(error.message).splitlines()[0])
+        if not np.isfinite(loss):
+            raise NotANumber("the loss is %s; --check-nans tells where it comes from" % loss)
+        return float(loss), float(np.mean(np.argmax(logits, axis=1) == targets))
+
+    def scores(self, features):
+        """features [n, frame_count, dct_coefficient_count] -> scores [n, label_count]."""
+
+        def run_batch(rows):
+            return self._session.run(self._inference.scores, {self._inference.features: rows})
+
+        return classifier.in_batches(run_batch, features, EVALUATION_BATCH)
+
+    def skipped(self, step):
+        """How many of the first `step` steps were left out because their gradients overflowed."""
+        return session.skipped_steps(self._session, step)
+
+    def save(self, prefix):
+        """Write everything needed to go on from here; weights that are not numbers are refused."""
+        self._writer.write(self._session, prefix)
+
+    def check_weights(self):
+        if not self._session.run(self._all_finite):
+            raise NotANumber("the weights are no longer numbers")
+
+    def restore(self, prefix):
+        """Take back what `save` wrote. Raises checkpoint.UnreadableCheckpoint."""
+        self._writer.read(self._session, prefix)
