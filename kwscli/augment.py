@@ -1,4 +1,4 @@
-"""What is done to a clip before it is learned: moved in time, mixed with background noise. Drawn for a batch at once."""
+"""What is done to a clip before it is learned: moved in time, mixed with noise. Drawn for a batch at once."""
 from typing import NamedTuple
 
 import numpy as np

@@ -94,7 +94,8 @@ class TrainingStream:
     def _check(self, dataset):
         if dataset.sample_rate != self._features.sample_rate:
             raise KwsError(
-                "%s was prepared at %d samples a second and --sample-rate is %d; run kws prepare --sample-rate %d --force"
+                "%s was prepared at %d samples a second and --sample-rate is %d; "
+                "run kws prepare --sample-rate %d --force"
                 % (dataset.path, dataset.sample_rate, self._features.sample_rate, self._features.sample_rate)
             )
         found = set(dataset.words[self._selection.keywords])

@@ -1,4 +1,4 @@
-"""The `kws` command: flags -> settings -> one call -> the printed result. TensorFlow is imported only where it is used."""
+"""The `kws` command: flags -> settings -> one call -> the printed result. TensorFlow is imported where it is used."""
 import contextlib
 import dataclasses
 import json
@@ -94,7 +94,7 @@ class Group(click.Group):
 
 
 def options(settings_class):
-    """One --option for each field of a settings class. A flag that is not given is None: the class knows the default."""
+    """One --option for each field of a settings class. One that is not given is None: the class knows the default."""
 
     def decorate(function):
         kinds = types_of(settings_class)
@@ -200,7 +200,8 @@ def prepare(data_path, archive, out, download, synthesize, force, as_json, **how
 @click.option("--summaries-dir", metavar="DIR", help="Where TensorBoard's events go.  [default: TRAIN_DIR/summaries]")
 @click.option("--start-checkpoint", metavar="PATH", help="Begin with the weights of this run or checkpoint.")
 @click.option("--overwrite", is_flag=True, help="Lose the run that is in the train dir.")
-@click.option("--check-nans", type=click.BOOL, default=False, metavar="BOOL", help="Find the tensor that is not a number.")
+@click.option("--check-nans", type=click.BOOL, default=False, metavar="BOOL",
+              help="Find the tensor that is not a number.")
 @click.option("--data-threads", type=click.IntRange(1), default=None, help="Threads that make batches.  [default: 2]")
 @click.option("--model-architecture", "architecture", type=click.Choice(models.ARCHITECTURES), default="ds_cnn",
               show_default=True, help="Which network.")

@@ -99,7 +99,8 @@ def evaluate(classifier, data_path, split="testing", data_settings=None):
         return _evaluate_labelled(classifier, data_path)
     if classifier.labels != labels.labels_of(data_settings.wanted_words):
         raise KwsError(
-            "the labels of %s (%s) are not %s, %s and keywords; measure it on a folder or archive of folders named by labels"
+            "the labels of %s (%s) are not %s, %s and keywords; "
+            "measure it on a folder or archive of folders named by labels"
             % (classifier.path, ", ".join(classifier.labels), labels.SILENCE, labels.UNKNOWN)
         )
     data = dataset.load(data_path, data_settings.validation_percentage, data_settings.testing_percentage)
@@ -124,7 +125,7 @@ def _check_rate(classifier, data):
 
 
 def is_labelled(path, label_names):
-    """Whether a path is an archive, or a folder whose sub-folders are labels: all of them, or _silence_ or _unknown_."""
+    """Whether a path is an archive, or a folder whose sub-folders are labels: all, or _silence_ or _unknown_."""
     if os.path.isfile(path):
         return True
     if not os.path.isdir(path) or dataset.is_prepared(path):

@@ -17,8 +17,8 @@ CLIPS_CHECKED = 32
 # Largest difference from the checkpoint's scores that counts as the same network.
 TOLERANCE = 1e-4
 
-# Attributes that TensorFlow 2.x writes and 1.15, which the field's scripts and Ascend run, refuses to read. Here they all
-# have their defaults; were one not, the check of the scores would fail.
+# Attributes that TensorFlow 2.x writes and 1.15, which the field's scripts and Ascend run, refuses to read. Here they
+# all have their defaults; were one not, the check of the scores would fail.
 YOUNG_ATTRIBUTES = ("exponential_avg_factor", "explicit_paddings", "grad_a", "grad_b")
 
 

@@ -1,4 +1,6 @@
 """Frozen graphs (.pb), ours and other tools': `wav_data` or `fingerprint_input` -> `labels_softmax`."""
+import warnings
+
 import numpy as np
 import tensorflow.compat.v1 as tf
 from google.protobuf.message import DecodeError
@@ -15,11 +17,12 @@ def read(path):
     """The GraphDef in a file."""
     graph_def = tf.GraphDef()
     try:
-        with open(path, "rb") as file:
+        with open(path, "rb") as file, warnings.catch_warnings():
+            warnings.simplefilter("error")  # old releases of protobuf only warn of data that they cannot make out
             graph_def.ParseFromString(file.read())
     except FileNotFoundError:
         raise KwsError("there is no graph %s" % path)
-    except DecodeError as error:
+    except (DecodeError, RuntimeWarning) as error:
         raise KwsError("%s is no frozen graph, or is cut off: %s" % (path, error))
     return graph_def
 

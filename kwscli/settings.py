@@ -1,4 +1,4 @@
-"""Every hyper-parameter, once: its name, default, bounds and help. Flags, `--help` and `model.json` follow from here."""
+"""Every hyper-parameter, once: its name, default, bounds and help. Flags, `--help` and `model.json` follow."""
 import dataclasses
 import math
 import typing
@@ -21,7 +21,9 @@ class FeatureSettings:
     """What a clip is and how it becomes features (Mel-frequency cepstral coefficients)."""
 
     sample_rate: int = setting(16000, "Samples per second of every clip.", minimum=1000, maximum=192000)
-    clip_duration_ms: int = setting(1000, "Length of a clip; recordings are cut or padded to it.", minimum=10, maximum=60000)
+    clip_duration_ms: int = setting(
+        1000, "Length of a clip; recordings are cut or padded to it.", minimum=10, maximum=60000
+    )
     window_size_ms: float = setting(40.0, "Length of one analysis window.", minimum=1)
     window_stride_ms: float = setting(20.0, "Step from one analysis window to the next.", minimum=1)
     dct_coefficient_count: int = setting(10, "Cepstral coefficients kept of each frame.", minimum=1)
@@ -32,7 +34,8 @@ class FeatureSettings:
     def __post_init__(self):
         if self.window_size_samples > self.clip_samples:
             raise KwsError(
-                "--window-size-ms %g is longer than the clip of %d ms; choose a shorter window or a longer --clip-duration-ms"
+                "--window-size-ms %g is longer than the clip of %d ms; "
+                "choose a shorter window or a longer --clip-duration-ms"
                 % (self.window_size_ms, self.clip_duration_ms)
             )
         if self.window_stride_ms > self.clip_duration_ms:
@@ -47,7 +50,8 @@ class FeatureSettings:
             )
         if not self.lower_edge_hertz < self.upper_edge_hertz <= self.sample_rate / 2:
             raise KwsError(
-                "the mel filters must lie between 0 Hz and half the sample rate: found %g to %g Hz at %d samples a second"
+                "the mel filters must lie between 0 Hz and half the sample rate: "
+                "found %g to %g Hz at %d samples a second"
                 % (self.lower_edge_hertz, self.upper_edge_hertz, self.sample_rate)
             )
 

@@ -12,13 +12,13 @@ PACKAGE = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 FOUNDATIONS = {"__init__", "errors", "files", "labels", "npu", "npu_options", "progress", "settings", "audio"}
 # The top: {module: those that may use it}. The benchmark is beside the commands and may use all.
 TOP = {
-    "__main__": (), "bench": ("cli",), "cli": ("__main__",), "plan": ("cli",), "prepare": ("cli", "plan"), "train": ("cli",),
-    "label": ("cli",), "freeze": ("cli",), "describe": ("cli",),
+    "__main__": (), "bench": ("cli",), "cli": ("__main__",), "plan": ("cli",), "prepare": ("cli", "plan"),
+    "train": ("cli",), "label": ("cli",), "freeze": ("cli",), "describe": ("cli",),
 }
 # Those that start at once, without TensorFlow, whatever they import.
 LIGHT = (
-    "cli settings errors labels audio dataset augment features batches prepare plan run files archive progress download "
-    "synthesize describe evaluate label classifier models models.costs models.shapes"
+    "cli settings errors labels audio dataset augment features batches prepare plan run files archive progress "
+    "download synthesize describe evaluate label classifier models models.costs models.shapes"
 ).split()
 
 

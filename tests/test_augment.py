@@ -58,7 +58,7 @@ def test_noise_is_the_recording_times_the_volume_and_the_sum_stays_in_bounds(vol
     seed=st.integers(0, 2 ** 31 - 1), time_shift_ms=st.floats(0, 1000), frequency=st.floats(0, 1),
     volume=st.floats(0, 1), backgrounds=st.integers(0, 6), sampling=st.sampled_from(["epoch", "reference"]),
 )
-def test_what_is_drawn_stays_in_the_bounds_of_the_settings(seed, time_shift_ms, frequency, volume, backgrounds, sampling):
+def test_what_is_drawn_stays_in_bounds(seed, time_shift_ms, frequency, volume, backgrounds, sampling):
     settings = DataSettings(
         time_shift_ms=time_shift_ms, background_frequency=frequency, background_volume=volume, sampling=sampling
     )

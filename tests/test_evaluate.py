@@ -1,4 +1,4 @@
-"""Accuracy, its interval, precision and recall, by hand-made examples; prepared data, folders and archives of labels."""
+"""Accuracy, its interval, precision and recall, by hand-made examples; on prepared data and on folders of labels."""
 import os
 import tarfile
 
@@ -45,7 +45,9 @@ def test_what_is_printed():
     lines = str(Result.of(LABELS, [0, 1, 2, 2], one_hot([0, 2, 2, 2]))).splitlines()
     assert lines[0] == "accuracy 75.00 % (95 % interval 30.06 to 95.44, 4 clips)"
     assert lines[2:5] == [
-        "label      clips  precision  recall", "_silence_      1    100.0 %  100.0 %", "_unknown_      1          -   0.0 %"
+        "label      clips  precision  recall",
+        "_silence_      1    100.0 %  100.0 %",
+        "_unknown_      1          -   0.0 %",
     ]
     assert lines[-3].split() == ["_unknown_", ".", ".", "1", "."]
 
@@ -108,7 +110,7 @@ def test_what_is_no_sound_is_passed_over_and_what_cannot_be_read_is_named(labell
 def test_a_folder_that_is_no_label_is_named(labelled):
     write(labelled, "alien", ["a.wav"], 1)
     for path in (str(labelled), archived(labelled)):
-        with pytest.raises(KwsError, match="alien/a.wav, but alien is no label of the network: _silence_, _unknown_, yes, no"):
+        with pytest.raises(KwsError, match="alien/a.wav, but alien is no label of the network: _silence_, _unkn"):
             evaluate.evaluate(Loudness(), path)
 
 
@@ -148,9 +150,9 @@ def test_a_split_of_prepared_data(prepared):
 
 
 @pytest.mark.parametrize("rate, labels, settings, message", [
-    (8000, LABELS, SETTINGS, "at 16000 samples a second and the network wants 8000; run kws prepare --sample-rate 8000"),
-    (16000, ("yes", "no", "maybe"), DataSettings(wanted_words=("maybe",)), r"\(yes, no, maybe\) are not _silence_, _unkn"),
-    (16000, LABELS[:2] + ("zebra", "gnu"), DataSettings(wanted_words=("zebra", "gnu")), "no testing clips of zebra, gnu"),
+    (8000, LABELS, SETTINGS, "at 16000 samples a second and the network wants 8000; run kws prepare --sample"),
+    (16000, ("yes", "no", "up"), DataSettings(wanted_words=("up",)), r"\(yes, no, up\) are not _silence_, _unknown_ and"),
+    (16000, LABELS[:2] + ("gnu",), DataSettings(wanted_words=("gnu",)), "no testing clips of gnu$"),
 ])
 def test_data_that_does_not_fit_the_network(prepared, rate, labels, settings, message):
     classifier = Loudness()

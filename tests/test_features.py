@@ -1,4 +1,4 @@
-"""Our features against TensorFlow's own `AudioSpectrogram` and `Mfcc`, one clip at a time as TensorFlow 1.15 needs it."""
+"""Our features against TensorFlow's own `AudioSpectrogram` and `Mfcc`, one clip at a time as 1.15 needs it."""
 import io
 import os
 import tarfile

@@ -127,7 +127,7 @@ def test_where_graphs_are_written(a_run, tmp_path, output, stem):
         written = freeze.freeze(a_run, str(tmp_path) + "/" + output)
         assert [one.path for one in written] == [str(tmp_path) + "/" + stem + end for end in (".pb", "_features.pb")]
         assert all(one.size == os.path.getsize(one.path) for one in written)
-    assert freeze.atc_command(written).endswith('--input_shape="fingerprint_input:1,490" --out_nodes="labels_softmax:0"')
+    assert '--input_shape="fingerprint_input:1,490" --out_nodes="labels_softmax:0"' in freeze.atc_command(written)
 
 
 def test_a_graph_with_other_scores_is_not_left(a_run, tmp_path, monkeypatch):
@@ -199,8 +199,8 @@ def test_graphs_that_cannot_be_used(tmp_path, labels_path, graph, message):
 
 @pytest.mark.parametrize("content, message", [
     (b"", "is no graph of a keyword spotter"), (b"\x08\xff" * 300, "is no frozen graph, or is cut off"),
-    (os.urandom(3000), "is no (frozen )?graph"), (None, "there is no graph"),
-])
+    (b"text\n" * 9, "is no frozen graph, or is cut off"), (b"\x0c", "is no frozen graph"), (None, "there is no graph"),
+], ids=["empty", "bytes", "text", "end of a group", "missing"])
 def test_files_that_are_no_graph(tmp_path, content, message):
     if content is not None:
         (tmp_path / "x.pb").write_bytes(content)

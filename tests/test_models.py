@@ -151,10 +151,16 @@ def test_dropout_is_a_rate_of_units_dropped_while_training():
     with tf.Graph().as_default(), tf.Session() as session:
         tf.set_random_seed(1)
         ones = tf.ones((1, 1, 100, 1000))
-        dropped = session.run(GraphLayers(training=True).dropout(ones, 0.2))
+        step = tf.train.get_or_create_global_step()
+        session.run(step.initializer)
+        layer = GraphLayers(training=True).dropout(ones, 0.2)
+        dropped, again = session.run(layer), session.run(layer)
+        session.run(tf.assign_add(step, 1))
+        next_step = session.run(layer)
         whole = session.run(GraphLayers(training=True).dropout(ones, 0.2, whole_channels=True))
         assert GraphLayers(training=False).dropout(ones, 0.2) is ones
         assert GraphLayers(training=True, dropout_rate=0.0).dropout(ones, 0.2) is ones
+    assert (dropped == again).all() and (dropped != next_step).any(), "a function of the seed and the step"
     assert (dropped == 0).mean() == pytest.approx(0.2, abs=0.01)
     assert dropped.mean() == pytest.approx(1.0, abs=0.01)
     assert set(np.unique((whole == 0).mean(axis=(0, 1, 2)))) == {0.0, 1.0}

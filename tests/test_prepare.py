@@ -22,7 +22,7 @@ from kwscli.prepare import Doctor, PrepareSettings, prepare
 @pytest.fixture
 def words(tones, tmp_path):
     """A folder of yes/, no/, up/ and background noise, outside of the data path."""
-    return tones(tmp_path / "words", speakers=6, sample_count=4000)
+    return tones(tmp_path / "words", speakers=6, sample_count=5000)
 
 
 @pytest.fixture
@@ -137,7 +137,7 @@ def test_rate_and_percentages(kws, words):
     assert_done(kws("prepare", "--data-path", words, "--sample-rate", 8000, "--validation-percentage", 100,
                     "--testing-percentage", 0))
     loaded = dataset.load(words)
-    assert loaded.sample_rate == 8000 and set(loaded.counts) == {2000} and set(loaded.splits) == {"validation"}
+    assert loaded.sample_rate == 8000 and set(loaded.counts) == {2500} and set(loaded.splits) == {"validation"}
 
 
 @pytest.mark.parametrize("path, word", [
@@ -314,7 +314,7 @@ def test_prepared_data_is_said_to_be_so(kws, archived):
     assert again.stdout == "Already prepared; add --force to do it again.\n" + first.stdout
     os.remove(str(archived / "words.tar.gz"))  # to save the space; the data is as good as before
     del before["words.tar.gz"]
-    assert kws("prepare", "--data-path", archived).stdout == again.stdout.replace("words.tar.gz: ", "words.tar.gz: ")
+    assert kws("prepare", "--data-path", archived).stdout == again.stdout
     assert content(archived) == before
 
 
@@ -413,7 +413,7 @@ def test_killed_at_any_moment_it_is_not_complete_and_runs_again(kws, archived, p
     assert sorted(os.listdir(str(archived))) == [".lock", "packed", "words", "words.tar.gz"]
 
 
-@pytest.mark.parametrize("point, count", MOMENTS + [("rename", 2), ("rename", 3), ("remove", 6)])
+@pytest.mark.parametrize("point, count", MOMENTS + [("rename", 2), ("rename", 3), ("remove", 5)])
 def test_a_killed_force_loses_nothing(kws, archived, point, count):
     kws("prepare", "--data-path", archived)
     before = content(archived / "packed")
@@ -465,7 +465,7 @@ def spoken(monkeypatch, tones):
 
     def fake(folder, words=synthesize.DEFAULT_WORDS, **how):
         asked.append(tuple(words))
-        tones(folder, words, speakers=1, sample_count=4000)
+        tones(folder, words, speakers=1, sample_count=5000)
 
     monkeypatch.setattr(synthesize, "synthesize", fake)
     return asked

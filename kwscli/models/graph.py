@@ -3,11 +3,12 @@
 `build()` of an architecture is called with these layers to train and to infer, and with those of `costs` to count.
 Tensors are [batch, height (time), width (frequency), channels], as TensorFlow's CPU kernels want them.
 """
+import zlib
+
 import tensorflow.compat.v1 as tf
 
 from . import shapes
 
-_KERNEL = tf.glorot_uniform_initializer
 
 class GraphLayers:
     """Layers over `tf.get_variable`: built twice under `tf.AUTO_REUSE`, training and inference share variables.
@@ -19,6 +20,7 @@ class GraphLayers:
     def __init__(self, training, dropout_rate=None):
         self.training = training
         self.dropout_rate = dropout_rate
+        self._dropouts = 0
 
     def scope(self, name):
         """A context that prefixes the names of the variables made inside."""
@@ -141,7 +143,14 @@ class GraphLayers:
         rate = rate if self.dropout_rate is None else self.dropout_rate
         if not self.training or not rate:
             return x
-        return tf.nn.dropout(x, rate=rate, noise_shape=(x.shape[0], 1, 1, x.shape[-1]) if whole_channels else None)
+        shape = (x.shape[0], 1, 1, x.shape[-1]) if whole_channels else x.shape
+        # A function of (seed, step), where tf.nn.dropout has a state that no checkpoint keeps: a run that is gone on
+        # with drops what an unbroken one would.
+        self._dropouts += 1
+        which = tf.constant((tf.get_default_graph().seed or 0) + self._dropouts, tf.int32)
+        step = tf.cast(tf.train.get_or_create_global_step(), tf.int32)
+        kept = tf.random.stateless_uniform(shape, seed=tf.stack([which, step])) >= rate
+        return x * tf.cast(kept, x.dtype) / (1 - rate)
 
     def lstm(self, x, units, projection=None, peepholes=False):
         """LSTM unrolled over frames: x [batch, frames, n] -> its last output [batch, projection or units].
@@ -219,7 +228,9 @@ class GraphLayers:
         return tf.pad(x, [(0, 0)] + [(count // 2, count - count // 2) for count in missing] + [(0, 0)])
 
     def _weights(self, name, shape):
-        return tf.get_variable(name, shape, initializer=_KERNEL())
+        """Glorot's uniform distribution, seeded by the variable's name: the same weights whatever else is in the graph."""
+        seed = zlib.crc32(("%s/%s" % (self._name(), name)).encode()) & 0x7FFFFFFF
+        return tf.get_variable(name, shape, initializer=tf.glorot_uniform_initializer(seed))
 
     def _constants(self, name, start, shape, trainable=True):
         return tf.get_variable(name, shape, initializer=tf.constant_initializer(start), trainable=trainable)

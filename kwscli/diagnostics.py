@@ -1,0 +1,201 @@
+"""What a training step can be looked at for: its tensors, where one overflows, where its time goes.
+
+Done here on a CPU or a GPU. On an NPU Huawei's adapter does it, and nothing here acts.
+"""
+import collections
+import csv
+import functools
+import json
+import os
+import re
+
+import numpy as np
+import tensorflow.compat.v1 as tf
+from tensorflow.python.client import timeline
+
+from . import files, network, npu_options
+from .progress import say
+
+WARM_UP, TRACED = 10, 5  # steps of this process: left out, as TensorFlow still chooses how to compute; traced
+COSTLIEST = 10
+_FIELDS = "file", "operation", "kind", "number", "tensor", "dtype", "shape", "nan", "inf"
+
+
+class Diagnostics:
+    """What --data-dump-flag, --over-dump and --profiling ask for, of the steps they ask it for; folder: where it goes.
+
+    Ask `wants` before every step, and let `run` make those it wants; `finish` however the training ends.
+    """
+
+    def __init__(self, settings, folder, training, on_npu):
+        acts = not on_npu
+        self._training, self._settings = training, settings
+        self._dumps = npu_options.dump_steps(settings.data_dump_step) if settings.data_dump_flag and acts else []
+        self._dump_folder, self._dumped = os.path.join(folder, "dump"), []
+        self._overflow_folder = os.path.join(folder, "over_dump") if settings.over_dump and acts else None
+        self._trace = _Trace(settings.profiling_options, folder) if settings.profiling and acts else None
+        self._operations = network.operations_of(training) if self._dumps or self._overflow_folder else []
+        self._variables, self._drawn = _given(self._operations)
+        self._before = {}  # the variables at the last step, before it changed them
+
+    def wants(self, step):
+        """Whether a step, counted from 1, is one for `run`."""
+        return bool(self._overflow_folder or self._trace and self._trace.wants(step)) or self._dumps_at(step)
+
+    def _dumps_at(self, step):
+        return any(first <= step <= last for first, last in self._dumps)
+
+    def run(self, session, step, fetches, feed):
+        """`session.run(fetches, feed)` of a training step, and what was asked of it written down -> the same values."""
+        traced = self._trace and self._trace.wants(step)
+        execute = functools.partial(self._trace.run, session, step) if traced else session.run
+        self._before = dict(zip(self._variables, session.run(self._variables)))
+        if not self._dumps_at(step):
+            return execute(fetches, feed)
+        # Tensors fetched with the step would keep TensorFlow from merging operations, which changes the last bits of
+        # its weights. They are computed after it, from what it was given: variables, random numbers and the batch.
+        values, drawn = execute([fetches, self._drawn], feed)
+        self._dump(session, step, {**feed, **self._before, **dict(zip(self._drawn, drawn))})
+        return values
+
+    def _dump(self, session, step, given):
+        places = list(_places(self._operations, self._settings.dump_mode))
+        tensors = list(dict.fromkeys(tensor for *_, tensor in places))
+        _write(os.path.join(self._dump_folder, str(step)), places, dict(zip(tensors, session.run(tensors, given))))
+        self._dumped.append(step)
+
+    def overflow(self, session, step, feed):
+        """Write down what was not finite in a step that `run` made and that failed -> names, in the order of the graph.
+
+        What leads to the step is computed again from what it was given; but where units are dropped, others are.
+        """
+        if not self._overflow_folder:
+            return []
+        tensors = network.floats_of(self._training)
+        found = zip(tensors, session.run(tensors, {**self._before, **feed}))
+        found = {tensor: value for tensor, value in found if not np.isfinite(value).all()}
+        if found:
+            path = os.path.join(self._overflow_folder, str(step))
+            _write(path, _places(self._operations, "output"), found)
+            say("Tensors of step %d that are not finite: %d, in %s; see index.csv." % (step, len(found), path))
+        return [tensor.name for tensor in found]
+
+    def finish(self):
+        """Say where everything is."""
+        if self._dumped:
+            say("Tensors of step %s are in %s; see index.csv." % (", ".join(map(str, self._dumped)), self._dump_folder))
+        elif self._dumps:
+            say("No step of --data-dump-step %s was made: no tensors are kept." % self._settings.data_dump_step)
+        if self._trace:
+            self._trace.finish()
+
+
+def _given(operations):
+    """What a step's operations take that they do not compute: (values of variables, random numbers)."""
+    variables, drawn = [], []
+    for op in operations:
+        reads = op.type == "ReadVariableOp" or any(_is_reference(tensor) for tensor in op.inputs)
+        if reads or op.op_def.is_stateful:
+            (variables if reads else drawn).extend(filter(_is_value, op.outputs))
+    return variables, drawn
+
+
+def _is_reference(tensor):
+    """To a variable itself, as TensorFlow 1.15 makes them, not to its value."""
+    return tensor.dtype != tensor.dtype.base_dtype
+
+
+def _is_value(tensor):
+    handles = tf.resource, tf.variant, tf.string
+    return not _is_reference(tensor) and tensor.dtype not in handles and tensor.graph.is_fetchable(tensor)
+
+
+def _places(operations, mode):
+    """Yield (operation, input or output, its number, tensor)."""
+    for op in operations:
+        for kind, tensors in ("input", op.inputs), ("output", op.outputs):
+            if mode in (kind, "all"):
+                yield from ((op, kind, number, tensor) for number, tensor in enumerate(tensors) if _is_value(tensor))
+
+
+def _write(path, places, values):
+    """{tensor: array} as .npy files in a folder, with index.csv: which is an input or output of which operation."""
+    with files.replacing_folder(path) as part:
+        names = {}
+        for tensor, value in values.items():
+            safe = re.sub(r"[^A-Za-z0-9_.-]", "_", tensor.name)[-200:]  # a file's name has at most 255 characters
+            names[tensor] = "%05d_%s.npy" % (len(names), safe)
+            np.save(os.path.join(part, names[tensor]), value, allow_pickle=False)
+        with open(os.path.join(part, "index.csv"), "w", encoding="utf-8", newline="") as file:
+            rows = csv.writer(file)
+            rows.writerow(_FIELDS)
+            for op, kind, number, tensor in places:
+                if tensor in values:
+                    value = values[tensor]
+                    rows.writerow([
+                        names[tensor], op.name, kind, number, tensor.name, value.dtype, "x".join(map(str, value.shape)),
+                        np.count_nonzero(np.isnan(value)), np.count_nonzero(np.isinf(value)),
+                    ])
+
+
+class _Trace:
+    """TensorFlow's own trace of some steps, and what their operations cost together."""
+
+    def __init__(self, options, folder):
+        options = json.loads(options or "{}")
+        self._folder = options.pop("output", None) or os.path.join(folder, "profiling")
+        if options:
+            say("--profiling-options: only an NPU knows %s; TensorFlow traces every operation." % ", ".join(options))
+        self._first, self._steps = None, []
+        self._costs = collections.defaultdict(list)  # {(type, name): microseconds of each call}
+
+    def wants(self, step):
+        if self._first is None:
+            self._first = step + WARM_UP
+        return self._first <= step < self._first + TRACED
+
+    def run(self, session, step, fetches, feed):
+        metadata = tf.RunMetadata()
+        values = session.run(fetches, feed, tf.RunOptions(trace_level=tf.RunOptions.FULL_TRACE), metadata)
+        os.makedirs(self._folder, exist_ok=True)
+        with files.replacing(os.path.join(self._folder, "step-%d.json" % step)) as file:
+            file.write(timeline.Timeline(metadata.step_stats).generate_chrome_trace_format())
+        for kind, name, microseconds in _calls(metadata.step_stats):
+            self._costs[kind, name].append(microseconds)
+        self._steps.append(step)
+        return values
+
+    def finish(self):
+        if not self._steps:
+            say("Nothing was traced: steps %d to %d of a run would have been." % (WARM_UP + 1, WARM_UP + TRACED))
+            return
+        with files.replacing(os.path.join(self._folder, "operations.txt")) as file:
+            file.write(self._table() + "\n")
+        say("Steps %d to %d: traced in %s, for chrome://tracing or ui.perfetto.dev; the costliest operations:\n%s" % (
+            self._steps[0], self._steps[-1], self._folder, self._table()
+        ))
+
+    def _table(self):
+        """The costliest operations, by their own time in all traced steps."""
+        total = sum(map(sum, self._costs.values())) or 1
+        costliest = sorted(self._costs.items(), key=lambda item: -sum(item[1]))[:COSTLIEST]
+        rows = [("calls", "ms", "share", "type", "name")] + [
+            ("%d" % len(times), "%.2f" % (sum(times) / 1000), "%.1f %%" % (100 * sum(times) / total), kind, name)
+            for (kind, name), times in costliest
+        ]
+        widths = [max(map(len, column)) for column in zip(*rows)]
+        return "\n".join(
+            "  ".join([cell.rjust(width) for cell, width in zip(row[:3], widths)] + [row[3].ljust(widths[3]), row[4]])
+            for row in rows
+        )
+
+
+def _calls(step_stats):
+    """Yield (type, name, microseconds) of every operation in a trace."""
+    devices = [one for one in step_stats.dev_stats if re.search(r"/device:(CPU:\d+|GPU:\d+/stream:all)$", one.device)]
+    for device in devices:  # not /host:CPU, a second list of the same in TensorFlow 1.15; nor how kernels were queued
+        for node in device.node_stats:
+            # "[cpu 0.6MB 0.6MB] name = Type(inputs)", or of a GPU's kernels a node called "name:Type"
+            label = re.match(r"(?:\[.*?\] )?(\S+) = (\w+)\(", node.timeline_label)
+            name, kind = label.groups() if label else (node.node_name.rpartition(":")[::2])
+            yield kind, name or kind, node.op_end_rel_micros - node.op_start_rel_micros
