@@ -14,6 +14,7 @@ SUFFIXES = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar")
 MAX_MEMBER_BYTES = 256 << 20
 _MAX_HEADER_BYTES = 1 << 20  # of a long name and the like
 _CHUNK_BYTES = 1 << 20
+_BUFFER_BYTES = 1 << 16  # tarfile copies what is left in its buffer at every read
 _MAX_INFLATED_BYTES = 4 << 20  # at once: a megabyte of bzip2 can hold 45 GB of zeros
 # What tarfile raises on damaged or hostile headers, beside its own errors.
 _TAR_ERRORS = (tarfile.TarError, EOFError, ValueError, LookupError, ArithmeticError, RecursionError)
@@ -55,7 +56,7 @@ class Archive:
         try:
             # ignore_zeros: one archive may follow another, and nothing behind the first one's end goes unseen.
             with tarfile.open(
-                fileobj=stream, mode="r|", bufsize=_CHUNK_BYTES, tarinfo=header_type, ignore_zeros=True, encoding="utf-8"
+                fileobj=stream, mode="r|", bufsize=_BUFFER_BYTES, tarinfo=header_type, ignore_zeros=True, encoding="utf-8"
             ) as tar:
                 for member in tar:
                     tar.members.clear()  # tarfile would keep every header, a kilobyte each

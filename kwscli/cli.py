@@ -165,7 +165,7 @@ def cli():
 @click.option("--download", is_flag=False, flag_value="0.02", type=click.Choice(["0.02", "0.01"]),
               help="Fetch this version of Speech Commands first (2.4 GB; 0.02 where none is named).")
 @click.option("--synthesize", is_flag=False, flag_value="", metavar="[WORDS]",
-              help="Make recordings by espeak-ng: of the ten keywords, of ten other words, and of these (comma-separated).")
+              help="Make recordings by espeak-ng: of the ten keywords, ten other words, and these (comma-separated).")
 @click.option("--sample-rate", type=click.IntRange(1000, 192000), default=16000, show_default=True,
               help="Samples per second everything is converted to.")
 @click.option("--validation-percentage", type=click.FloatRange(0, 100), default=10.0, show_default=True,

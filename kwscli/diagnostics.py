@@ -35,8 +35,8 @@ class Diagnostics:
         self._overflow_folder = os.path.join(folder, "over_dump") if settings.over_dump and acts else None
         self._trace = _Trace(settings.profiling_options, folder) if settings.profiling and acts else None
         self._operations = network.operations_of(training) if self._dumps or self._overflow_folder else []
-        self._variables, self._drawn = _given(self._operations)
-        self._before = {}  # the variables at the last step, before it changed them
+        self._variables = _values_of_variables(self._operations)
+        self._before = {}  # what they were at the last step, before it changed them
 
     def wants(self, step):
         """Whether a step, counted from 1, is one for `run`."""
@@ -50,12 +50,11 @@ class Diagnostics:
         traced = self._trace and self._trace.wants(step)
         execute = functools.partial(self._trace.run, session, step) if traced else session.run
         self._before = dict(zip(self._variables, session.run(self._variables)))
-        if not self._dumps_at(step):
-            return execute(fetches, feed)
-        # Tensors fetched with the step would keep TensorFlow from merging operations, which changes the last bits of
-        # its weights. They are computed after it, from what it was given: variables, random numbers and the batch.
-        values, drawn = execute([fetches, self._drawn], feed)
-        self._dump(session, step, {**feed, **self._before, **dict(zip(self._drawn, drawn))})
+        values = execute(fetches, feed)
+        if self._dumps_at(step):
+            # Not with the step: that would keep TensorFlow from merging operations, and change the last bits of its
+            # weights. What it was given, variables and a batch, decides everything; dropout goes by the step.
+            self._dump(session, step, {**self._before, **feed})
         return values
 
     def _dump(self, session, step, given):
@@ -65,10 +64,7 @@ class Diagnostics:
         self._dumped.append(step)
 
     def overflow(self, session, step, feed):
-        """Write down what was not finite in a step that `run` made and that failed -> names, in the order of the graph.
-
-        What leads to the step is computed again from what it was given; but where units are dropped, others are.
-        """
+        """Write down what was not finite in a step that `run` made and that failed -> names, in the order of the graph."""
         if not self._overflow_folder:
             return []
         tensors = network.floats_of(self._training)
@@ -83,21 +79,19 @@ class Diagnostics:
     def finish(self):
         """Say where everything is."""
         if self._dumped:
-            say("Tensors of step %s are in %s; see index.csv." % (", ".join(map(str, self._dumped)), self._dump_folder))
+            say("Tensors of %d steps are in %s; see index.csv." % (len(self._dumped), self._dump_folder))
         elif self._dumps:
             say("No step of --data-dump-step %s was made: no tensors are kept." % self._settings.data_dump_step)
         if self._trace:
             self._trace.finish()
 
 
-def _given(operations):
-    """What a step's operations take that they do not compute: (values of variables, random numbers)."""
-    variables, drawn = [], []
-    for op in operations:
-        reads = op.type == "ReadVariableOp" or any(_is_reference(tensor) for tensor in op.inputs)
-        if reads or op.op_def.is_stateful:
-            (variables if reads else drawn).extend(filter(_is_value, op.outputs))
-    return variables, drawn
+def _values_of_variables(operations):
+    """Where operations read variables."""
+    return [
+        tensor for op in operations if op.type == "ReadVariableOp" or any(map(_is_reference, op.inputs))
+        for tensor in op.outputs
+    ]
 
 
 def _is_reference(tensor):

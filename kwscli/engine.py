@@ -5,6 +5,7 @@ import numpy as np
 import tensorflow.compat.v1 as tf
 
 from . import checkpoint, classifier, network, run, session
+from .diagnostics import Diagnostics
 from .errors import KwsError
 from .progress import say
 
@@ -37,6 +38,8 @@ class Engine(contextlib.ExitStack):
             except BaseException:
                 self.close()
                 raise
+            self._diagnostics = Diagnostics(job.device, folder, self._training, self.device.kind == "npu")
+            self.callback(self._diagnostics.finish)
             graph.finalize()
 
     def _build(self, job):
@@ -78,16 +81,24 @@ class Engine(contextlib.ExitStack):
         if self._iterator:
             self._session.run(self._iterator.initializer)
 
-    def advance(self, rate):
-        """Make `stride` training steps at a learning rate -> (loss, accuracy) of the last one's batch."""
+    def advance(self, step, rate):
+        """Make `stride` training steps, the first of them `step`, at a learning rate.
+
+        -> (loss, accuracy) of the last one's batch. Raises NotANumber.
+        """
         if rate != self._rate:
             self._session.run(self._training.set_rate, {self._training.new_rate: rate})
             self._rate = rate
         batch = next(self._upcoming) if self._fed else ()
         try:
-            loss, logits, targets = self._call(*batch)[:3]
+            if self._diagnostics.wants(step):
+                values = self._diagnostics.run(self._session, step, self._fetches, dict(zip(self._fed, batch)))
+            else:
+                values = self._call(*batch)
         except tf.errors.InvalidArgumentError as error:  # of a numeric check; it names the tensor
+            self._diagnostics.overflow(self._session, step, dict(zip(self._fed, batch)))
             raise NotANumber(str(error.message).splitlines()[0])
+        loss, logits, targets = values[:3]
         if not np.isfinite(loss):
             raise NotANumber("the loss is %s; --check-nans tells where it comes from" % loss)
         return float(loss), float(np.mean(np.argmax(logits, axis=1) == targets))

@@ -17,12 +17,14 @@ def read(path):
     """The GraphDef in a file."""
     graph_def = tf.GraphDef()
     try:
-        with open(path, "rb") as file, warnings.catch_warnings():
-            warnings.simplefilter("error")  # old releases of protobuf only warn of data that they cannot make out
+        with open(path, "rb") as file, warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always")
             graph_def.ParseFromString(file.read())
+        if told:  # old releases of protobuf only warn of data that they cannot make out
+            raise DecodeError(told[0].message)
     except FileNotFoundError:
         raise KwsError("there is no graph %s" % path)
-    except (DecodeError, RuntimeWarning) as error:
+    except DecodeError as error:
         raise KwsError("%s is no frozen graph, or is cut off: %s" % (path, error))
     return graph_def
 

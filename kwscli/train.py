@@ -158,7 +158,7 @@ class _Trainer:
         began = self._asked = time.monotonic()
         rate = self._settings.rate_at(self._step + 1)
         try:
-            self._loss, self._accuracy = self._engine.advance(rate)
+            self._loss, self._accuracy = self._engine.advance(self._step + 1, rate)
         except NotANumber as error:
             self._not_a_number(self._step + 1, error)
         self._step += self._engine.stride

@@ -16,7 +16,8 @@ SIZE = tuple(map(int, DS_CNN_S.split()))
 # The training lines of the seed's train_full_1p.sh and of the reference's README, as they are.
 SEED_LINE = (
     "--model_architecture ds_cnn --model_size_info %s --dct_coefficient_count 10 "
-    "--window_size_ms 40 --window_stride_ms 20 --learning_rate 0.0005,0.0001,0.00002 --how_many_training_steps 10000,10000,10000 "
+    "--window_size_ms 40 --window_stride_ms 20 --learning_rate 0.0005,0.0001,0.00002 "
+    "--how_many_training_steps 10000,10000,10000 "
     "--summaries_dir ./result/work/DS_CNN/DS_CNN_1/retrain_logs --data_dir DIR --batch_size 100 "
     "--train_dir ./result/work/DS_CNN/DS_CNN_1/training" % DS_CNN_S
 )

@@ -269,3 +269,22 @@ def test_a_network_learns_and_its_inference_does_not_move_it(data, tmp_path):
     assert CliRunner().invoke(cli.cli, ["eval", "--checkpoint", str(tmp_path / "run")]).exit_code == 0
     after = weights(tmp_path / "run", 120)
     assert all(np.array_equal(before[name], after[name]) for name in before)
+
+
+def test_dumps_traces_and_checks_change_no_weight(data, unbroken, tmp_path):
+    """Told as the seed's shell script tells it."""
+    flags = "--over_dump=True --data_dump_flag=1 --data_dump_step=0|5 --profiling=True".split()
+    result = train(data, tmp_path / "run", *flags, "--data_save_path", str(tmp_path / "saved"))
+    assert result.exit_code == 0, result.output
+    assert_same_run(tmp_path / "run", unbroken)
+    assert {"dump", "profiling"} <= set(os.listdir(str(tmp_path / "saved")))
+    assert "index.csv" in os.listdir(str(tmp_path / "saved" / "dump" / "5"))
+    assert "ui.perfetto.dev" in result.output
+
+
+def test_over_dump_keeps_the_tensors_that_overflowed(data, tmp_path):
+    schedule = "--how_many_training_steps", "5,25", "--learning_rate", "0.001,1e30"
+    result = train(data, tmp_path / "run", *schedule, "--over_dump=True")
+    assert result.exit_code == 1
+    (step,) = os.listdir(str(tmp_path / "run" / "data" / "over_dump"))
+    assert "training diverged at step %s" % step in result.output

@@ -1,0 +1,215 @@
+"""`kws doctor`: what this machine has, and what to do about what it lacks."""
+import glob
+import importlib
+import importlib.util
+import json
+import os
+import platform
+import shutil
+from typing import NamedTuple
+
+from . import __version__, npu
+from .errors import KwsError
+from .settings import DeviceSettings
+
+OK, MISSING, WRONG, NOTE = "ok", "missing", "wrong", "note"
+FAILURES = MISSING, WRONG
+GIB = 1 << 30
+SPEECH_COMMANDS_GIB = 10  # v0.02: the archive, what is in it, and the same samples packed
+# What Ascend's set_env.sh and the start of a training set, see README.md.
+VARIABLES = (
+    "ASCEND_DEVICE_ID DEVICE_ID ASCEND_OPP_PATH JOB_ID RANK_TABLE_FILE RANK_ID RANK_SIZE CM_CHIEF_IP CM_CHIEF_PORT "
+    "CM_CHIEF_DEVICE CM_WORKER_SIZE CM_WORKER_IP"
+).split()
+
+
+class Finding(NamedTuple):
+    """One line of the page."""
+
+    name: str
+    state: str  # ok; missing: kws needs it; wrong: there, but not as it must be; note: kws can do without
+    value: str
+    advice: str = ""
+
+
+def examine(data_path="data"):
+    """-> [Finding]. Imports npu_bridge where there is one, which cannot be undone in this process."""
+    found = [Finding("kws", OK, __version__), Finding("Python", OK, platform.python_version())]
+    found += _tensorflow()
+    found += _environment(with_npu=any(one.name == "npu_bridge" and one.state != NOTE for one in found))
+    found += [_libsndfile(), _tflite(), _espeak(), _matplotlib()]
+    found += [_disk("disk here", os.curdir), _disk("disk of the data", data_path), _cores(), _memory()]
+    return found
+
+
+def page(findings):
+    """The findings for a person."""
+    width = max(len(one.name) for one in findings)
+    lines = []
+    for one in findings:
+        lines.append("%-*s  %-7s  %s" % (width, one.name, one.state, one.value))
+        if one.advice:
+            lines.append("%*s-> %s" % (width + 11, "", one.advice))
+    return "\n".join(lines)
+
+
+def _why(error):
+    return " ".join(("%s: %s" % (type(error).__name__, error)).split())
+
+
+def _tensorflow():
+    """TensorFlow, the device it would train on, npu_bridge, GPUs."""
+    if importlib.util.find_spec("tensorflow") is None:
+        return [Finding("TensorFlow", MISSING, "not installed", "install kws with pip, which brings it: pip install .")]
+    try:
+        from . import session
+        import tensorflow.compat.v1 as tf
+    except Exception as error:  # a broken installation fails in many ways
+        return [Finding("TensorFlow", WRONG, _why(error), "reinstall it: pip install --force-reinstall tensorflow, of "
+                        "1.15.0 on Python 3.7")]
+    adapter = session.adapter()
+    return [Finding("TensorFlow", OK, tf.__version__), _device(session), _npu_bridge(adapter), _gpu(session)]
+
+
+def _device(session):
+    try:
+        chosen = session.choose(DeviceSettings())
+        return Finding("device", OK, "%s: %s" % (chosen.name, chosen.why))
+    except KwsError as error:
+        return Finding("device", WRONG, "none can be chosen", str(error))
+
+
+def _npu_bridge(adapter):
+    if adapter.state == "present":
+        return Finding("npu_bridge", OK, "present, of release %s or older" % adapter.release)
+    if adapter.state == "broken":
+        return Finding("npu_bridge", WRONG, adapter.reason, "source CANN's set_env.sh, and have its tfplugin on PYTHONPATH")
+    return Finding("npu_bridge", NOTE, "absent", "an Ascend NPU needs it; it comes with CANN's tfplugin, not from pip")
+
+
+def _gpu(session):
+    count = len(session.gpus())
+    if count:
+        return Finding("GPU", OK, "%d" % count)
+    return Finding("GPU", NOTE, "TensorFlow sees none", "an NVIDIA GPU needs its driver, CUDA, and a TensorFlow made for it")
+
+
+def _environment(with_npu):
+    """What CANN sets, and the devices it drives."""
+    nodes = sorted(glob.glob("/dev/davinci[0-9]*"))
+    found = [Finding("Ascend devices", OK, ", ".join(nodes)) if nodes else Finding(
+        "Ascend devices", MISSING if with_npu else NOTE, "no /dev/davinci*",
+        "install the driver; in a container, pass the devices in" if with_npu else "",
+    )]
+    closed = [node for node in nodes if not os.access(node, os.R_OK | os.W_OK)]
+    if closed:
+        found.append(Finding("Ascend devices", WRONG, "no right to use " + ", ".join(closed),
+                             "add this user to the group that owns them, as a rule HwHiAiUser"))
+    values = ["%s=%s" % (name, os.environ[name]) for name in VARIABLES if os.environ.get(name)]
+    if values or with_npu:
+        found.append(Finding("CANN variables", OK, " ".join(values) or "none is set"))
+    return found + list(_contradictions()) + (list(_unset()) if with_npu else []) + list(_rank_table())
+
+
+def _contradictions():
+    """Variables that cannot be as they are."""
+    try:
+        npu.device_number()
+        npu.options_of(DeviceSettings(), os.curdir)
+    except KwsError as error:
+        yield Finding("CANN variables", WRONG, "they contradict each other, or themselves", str(error))
+
+
+def _unset():
+    """Variables that an NPU's training wants."""
+    if not os.environ.get("ASCEND_OPP_PATH"):
+        yield Finding("ASCEND_OPP_PATH", MISSING, "unset", "source CANN's set_env.sh")
+    if "ascend" not in os.environ.get("LD_LIBRARY_PATH", "").lower():
+        yield Finding("LD_LIBRARY_PATH", NOTE, "names no folder of Ascend's", "source CANN's set_env.sh")
+    if not os.environ.get("JOB_ID"):
+        several = os.environ.get("RANK_SIZE", "1") != "1"
+        yield Finding("JOB_ID", MISSING if several else NOTE, "unset", "several NPUs need it: export JOB_ID=10087")
+
+
+def _rank_table():
+    """Whether $RANK_TABLE_FILE is one, and has as many devices as $RANK_SIZE says."""
+    path = os.environ.get("RANK_TABLE_FILE")
+    if not path:
+        return
+    try:
+        with open(path, encoding="utf-8") as file:
+            count = _devices_in(json.load(file))
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        yield Finding("rank table", WRONG, "%s: %s" % (path, _why(error)), "set RANK_TABLE_FILE to a rank table, in JSON")
+        return
+    size = os.environ.get("RANK_SIZE", "1")
+    if str(count) == size:
+        yield Finding("rank table", OK, "%s: %d devices" % (path, count))
+    else:
+        yield Finding("rank table", WRONG, "%s: %d devices, but RANK_SIZE is %s" % (path, count, size),
+                      "export RANK_SIZE=%d, or correct the table" % count)
+
+
+def _devices_in(table):
+    """How many devices a rank table has, of either of Huawei's two layouts."""
+    if "server_list" in table:
+        return sum(len(server["device"]) for server in table["server_list"])
+    return sum(len(one["devices"]) for group in table["group_list"] for one in group["instance_list"])
+
+
+def _libsndfile():
+    try:
+        import soundfile
+
+        return Finding("soundfile", OK, "%s with %s" % (soundfile.__version__, soundfile.__libsndfile_version__))
+    except ImportError as error:
+        return Finding("soundfile", MISSING, _why(error), "pip install soundfile")
+    except OSError as error:  # the package is there, libsndfile is not
+        return Finding("soundfile", WRONG, _why(error), "install libsndfile (Debian, Ubuntu: apt-get install libsndfile1)")
+
+
+def _tflite():
+    for name in ("tflite_runtime", "ai_edge_litert", "tensorflow"):
+        if importlib.util.find_spec(name) is not None:
+            return Finding("TFLite", OK, name if name != "tensorflow" else "tf.lite, in TensorFlow")
+    return Finding("TFLite", NOTE, "no interpreter", "pip install tflite-runtime; on Python 3.12 or newer ai-edge-litert")
+
+
+def _espeak():
+    try:
+        path = importlib.import_module("espeakng_loader").get_library_path()
+    except ImportError:
+        return Finding("espeak-ng", NOTE, "absent", 'kws prepare --synthesize needs it: pip install "kwscli[synthesis]"')
+    if not os.path.exists(path):
+        return Finding("espeak-ng", WRONG, "no library at " + path, "pip install --force-reinstall espeakng-loader")
+    return Finding("espeak-ng", OK, "in espeakng_loader")
+
+
+def _matplotlib():
+    try:
+        return Finding("matplotlib", OK, importlib.import_module("matplotlib").__version__)
+    except ImportError:
+        return Finding("matplotlib", NOTE, "absent", 'confusion matrices in TensorBoard need it: pip install "kwscli[plots]"')
+
+
+def _disk(name, path):
+    """Free space where a path is, or will be."""
+    there = os.path.abspath(path)
+    while not os.path.isdir(there):
+        there = os.path.dirname(there)
+    free = shutil.disk_usage(there).free / GIB
+    value = "%.1f GiB free in %s" % (free, there)
+    if not os.access(there, os.W_OK):
+        return Finding(name, NOTE, value + ", which cannot be written", "work in another folder")
+    if free < SPEECH_COMMANDS_GIB:
+        return Finding(name, NOTE, value, "all of Speech Commands takes %d GiB" % SPEECH_COMMANDS_GIB)
+    return Finding(name, OK, value)
+
+
+def _cores():
+    return Finding("cores", OK, "%d of %s %s" % (len(os.sched_getaffinity(0)), os.cpu_count(), platform.machine()))
+
+
+def _memory():
+    size = os.sysconf("SC_PAGE_SIZE")
+    return Finding("memory", OK, "%.1f GiB" % (os.sysconf("SC_PHYS_PAGES") * size / GIB))
