@@ -1,4 +1,4 @@
-"""The files of a tar archive, read once from front to back. An archive is data from strangers: nothing in it is trusted."""
+"""The files of a tar archive, read once from front to back. It is data from strangers: nothing in it is trusted."""
 import hashlib
 import importlib
 import os
@@ -41,7 +41,7 @@ def stem(path):
 
 
 class Archive:
-    """Iterates over (name, bytes) of the files in a tar archive, plain or compressed; a damaged or hostile one is a KwsError.
+    """Iterates over (name, bytes) of the files in a tar archive, plain or compressed; a bad one is a KwsError.
 
     `sha256` is the archive's own hash, known once the iteration has ended. on_bytes is told how many compressed bytes
     were read. Decompression runs in a thread of its own, beside the caller's work on the members.
@@ -56,7 +56,8 @@ class Archive:
         try:
             # ignore_zeros: one archive may follow another, and nothing behind the first one's end goes unseen.
             with tarfile.open(
-                fileobj=stream, mode="r|", bufsize=_BUFFER_BYTES, tarinfo=header_type, ignore_zeros=True, encoding="utf-8"
+                fileobj=stream, mode="r|", bufsize=_BUFFER_BYTES, tarinfo=header_type, ignore_zeros=True,
+                encoding="utf-8",
             ) as tar:
                 for member in tar:
                     tar.members.clear()  # tarfile would keep every header, a kilobyte each
@@ -116,7 +117,7 @@ class _Refused(Exception):
 
 
 class _Header(tarfile.TarInfo):
-    """A header as strict as tarfile is lenient: a damaged one is not the end of the archive, and a size has its limit."""
+    """A stricter header than tarfile's: a damaged one is not the end of the archive, and a size has its limit."""
 
     ended = False
 
@@ -184,7 +185,7 @@ class _ChunkReader:
         return False
 
     def read(self, count):
-        """Up to `count` bytes, fewer only at the end; who asks on behind the end gets an EOFError, not an endless loop."""
+        """Up to `count` bytes, fewer only at the end; who asks on behind it gets an EOFError, not an endless loop."""
         parts = []
         while count:
             if not self._rest:

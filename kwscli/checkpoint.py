@@ -34,7 +34,7 @@ class Writer:
         try:
             self._saver.save(session, prefix, write_meta_graph=False, write_state=False)
         except tf.errors.OpError as error:
-            raise KwsError("cannot write the checkpoint %s: %s" % (prefix, _first_line(error)))
+            raise KwsError("cannot write the checkpoint %s: %s" % (prefix, _reason(error)))
 
     def read(self, session, prefix):
         found = _reader(prefix).get_variable_to_dtype_map()
@@ -53,7 +53,7 @@ def _reader(prefix):
     try:
         return tf.train.load_checkpoint(prefix)
     except (tf.errors.OpError, ValueError) as error:
-        raise UnreadableCheckpoint("the checkpoint %s cannot be read: %s" % (prefix, _first_line(error)))
+        raise UnreadableCheckpoint("the checkpoint %s cannot be read: %s" % (prefix, _reason(error)))
 
 
 def inference_session(description, prefix, batch_size):
@@ -66,7 +66,9 @@ def inference_session(description, prefix, batch_size):
 def restored_session(graph, description, prefix):
     """An open session on a graph whose network has the weights of a checkpoint."""
     with graph.as_default():
-        saver = tf.train.Saver(network.variables_of(description))
+        variables = network.variables_of(description)
+        saver = tf.train.Saver(variables)
+    _check_shapes(variables, prefix)
     opened = session.open_session(graph)
     try:
         _restore(saver, opened, prefix)
@@ -76,16 +78,30 @@ def restored_session(graph, description, prefix):
     return opened
 
 
+def _check_shapes(variables, prefix):
+    """TensorFlow 2.x restores a variable of any shape, and fails or misleads later."""
+    found = _reader(prefix).get_variable_to_shape_map()
+    for variable in variables:
+        name, wanted = variable.op.name, variable.shape.as_list()
+        if found.get(name) != wanted:
+            raise UnreadableCheckpoint(
+                "the checkpoint %s is not of the network in model.json: it holds %s as %s, and %s is wanted"
+                % (prefix, name, found.get(name, "nothing"), wanted)
+            )
+
+
 def _restore(saver, session, prefix):
     try:
         saver.restore(session, prefix)
     except (tf.errors.OpError, ValueError) as error:
-        raise UnreadableCheckpoint("the checkpoint %s cannot be read: %s" % (prefix, _first_line(error)))
+        raise UnreadableCheckpoint("the checkpoint %s cannot be read: %s" % (prefix, _reason(error)))
 
 
-def _first_line(error):
-    lines = [line.strip() for line in str(getattr(error, "message", None) or error).splitlines() if line.strip()]
-    return lines[0] if lines else type(error).__name__
+def _reason(error):
+    """What TensorFlow says went wrong: the line before the node it names, which 2.x puts behind a trace."""
+    message = str(getattr(error, "message", None) or error).split("[[")[0]
+    lines = [line.strip() for line in message.splitlines() if line.strip()]
+    return lines[-1] if lines else type(error).__name__
 
 
 def start_from(session, prefix, description):

@@ -126,7 +126,7 @@ def _click_type(kind, is_tuple, metadata):
 
 def _data_path(required=True):
     return click.option(
-        "--data-path", "--data-dir", "--data-url", envvar="KWS_DATA_PATH", default="data" if required else None,
+        "--data-path", "--data-dir", envvar="KWS_DATA_PATH", default="data" if required else None,
         help="Folder with the recordings.  [default: $KWS_DATA_PATH, else data/ here]" if required else
         "Folder with prepared data.  [default: $KWS_DATA_PATH, else where the run's was]",
     )
@@ -344,6 +344,28 @@ def bench(data_path, architecture):
 
     for name, value in benching.benchmark(data_path, architecture):
         click.echo("%-62s %s" % (name, value))
+
+
+@cli.command()
+@_data_path()
+@_json
+def doctor(data_path, as_json):
+    """Say what this machine has, and what to do about what it lacks.
+
+    The exit status is 1 if something that kws needs is missing, or something is there and broken.
+
+    \b
+    kws doctor
+    """
+    from . import machine
+
+    found = machine.examine(data_path)
+    if as_json:
+        _print_json([one._asdict() for one in found])
+    else:
+        click.echo(machine.page(found))
+    if any(one.state in machine.FAILURES for one in found):
+        click.get_current_context().exit(KwsError.exit_status)
 
 
 def main():

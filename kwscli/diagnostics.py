@@ -64,7 +64,7 @@ class Diagnostics:
         self._dumped.append(step)
 
     def overflow(self, session, step, feed):
-        """Write down what was not finite in a step that `run` made and that failed -> names, in the order of the graph."""
+        """Write down what was not finite in a step that `run` made and that failed -> names, in graph order."""
         if not self._overflow_folder:
             return []
         tensors = network.floats_of(self._training)

@@ -1,5 +1,6 @@
 """`kws freeze`: a checkpoint -> graphs with the weights inside, in the interface that the field's own scripts load."""
 import contextlib
+import dataclasses
 import json
 import os
 from typing import NamedTuple
@@ -101,7 +102,7 @@ def _frozen_graph(description, prefix, source, input_of):
         for name in YOUNG_ATTRIBUTES:
             node.attr.pop(name, None)
         if node.name == source:
-            text = json.dumps(description.to_json(), sort_keys=True)
+            text = json.dumps(dataclasses.replace(description, data_path="", start_checkpoint="").to_json(), sort_keys=True)
             node.attr[classifier.GRAPH_ATTRIBUTE].s = text.encode("utf-8")
     return graph_def
 

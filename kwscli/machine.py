@@ -6,6 +6,7 @@ import json
 import os
 import platform
 import shutil
+import textwrap
 from typing import NamedTuple
 
 from . import __version__, npu
@@ -37,7 +38,7 @@ def examine(data_path="data"):
     found = [Finding("kws", OK, __version__), Finding("Python", OK, platform.python_version())]
     found += _tensorflow()
     found += _environment(with_npu=any(one.name == "npu_bridge" and one.state != NOTE for one in found))
-    found += [_libsndfile(), _tflite(), _espeak(), _matplotlib()]
+    found += _packages()
     found += [_disk("disk here", os.curdir), _disk("disk of the data", data_path), _cores(), _memory()]
     return found
 
@@ -54,44 +55,54 @@ def page(findings):
 
 
 def _why(error):
-    return " ".join(("%s: %s" % (type(error).__name__, error)).split())
+    return textwrap.shorten("%s: %s" % (type(error).__name__, error), 300)
+
+
+def _refused(name, error):
+    """A KwsError says what is wrong, then what to do."""
+    value, _, advice = str(error).rpartition("; ")
+    return Finding(name, WRONG, value, advice)
+
+
+def _package(name, module, absent, advice, look=lambda module: module.__version__):
+    if importlib.util.find_spec(module) is None:
+        return Finding(name, absent, "not installed", advice)
+    try:
+        return Finding(name, OK, look(importlib.import_module(module)))
+    except Exception as error:  # an installation breaks in many ways
+        return Finding(name, WRONG, _why(error), advice)
 
 
 def _tensorflow():
     """TensorFlow, the device it would train on, npu_bridge, GPUs."""
-    if importlib.util.find_spec("tensorflow") is None:
-        return [Finding("TensorFlow", MISSING, "not installed", "install kws with pip, which brings it: pip install .")]
-    try:
-        from . import session
-        import tensorflow.compat.v1 as tf
-    except Exception as error:  # a broken installation fails in many ways
-        return [Finding("TensorFlow", WRONG, _why(error), "reinstall it: pip install --force-reinstall tensorflow, of "
-                        "1.15.0 on Python 3.7")]
-    adapter = session.adapter()
-    return [Finding("TensorFlow", OK, tf.__version__), _device(session), _npu_bridge(adapter), _gpu(session)]
+    tensorflow = _package("TensorFlow", "tensorflow", MISSING, "install kws again, which brings it: pip install .")
+    if tensorflow.state != OK:
+        return [tensorflow]
+    from . import session
 
-
-def _device(session):
+    npu_bridge = _npu_bridge(session.adapter())
     try:
         chosen = session.choose(DeviceSettings())
-        return Finding("device", OK, "%s: %s" % (chosen.name, chosen.why))
+        device = Finding("device", OK, "%s: %s" % (chosen.name, chosen.why))
     except KwsError as error:
-        return Finding("device", WRONG, "none can be chosen", str(error))
+        device = _refused("device", error)
+    return [tensorflow, device, npu_bridge, _gpu(len(session.gpus()))]
 
 
 def _npu_bridge(adapter):
     if adapter.state == "present":
-        return Finding("npu_bridge", OK, "present, of release %s or older" % adapter.release)
+        return Finding("npu_bridge", OK, "imports; release %s or older" % adapter.release)
     if adapter.state == "broken":
-        return Finding("npu_bridge", WRONG, adapter.reason, "source CANN's set_env.sh, and have its tfplugin on PYTHONPATH")
+        return Finding("npu_bridge", WRONG, adapter.reason,
+                       "source CANN's set_env.sh, and have its tfplugin on PYTHONPATH")
     return Finding("npu_bridge", NOTE, "absent", "an Ascend NPU needs it; it comes with CANN's tfplugin, not from pip")
 
 
-def _gpu(session):
-    count = len(session.gpus())
+def _gpu(count):
     if count:
         return Finding("GPU", OK, "%d" % count)
-    return Finding("GPU", NOTE, "TensorFlow sees none", "an NVIDIA GPU needs its driver, CUDA, and a TensorFlow made for it")
+    return Finding("GPU", NOTE, "TensorFlow sees none",
+                   "an NVIDIA GPU needs its driver, CUDA, and a TensorFlow made for it")
 
 
 def _environment(with_npu):
@@ -117,7 +128,7 @@ def _contradictions():
         npu.device_number()
         npu.options_of(DeviceSettings(), os.curdir)
     except KwsError as error:
-        yield Finding("CANN variables", WRONG, "they contradict each other, or themselves", str(error))
+        yield _refused("CANN variables", error)
 
 
 def _unset():
@@ -140,7 +151,7 @@ def _rank_table():
         with open(path, encoding="utf-8") as file:
             count = _devices_in(json.load(file))
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-        yield Finding("rank table", WRONG, "%s: %s" % (path, _why(error)), "set RANK_TABLE_FILE to a rank table, in JSON")
+        yield Finding("rank table", WRONG, "%s: %s" % (path, _why(error)), "set it to a rank table, in JSON")
         return
     size = os.environ.get("RANK_SIZE", "1")
     if str(count) == size:
@@ -157,39 +168,17 @@ def _devices_in(table):
     return sum(len(one["devices"]) for group in table["group_list"] for one in group["instance_list"])
 
 
-def _libsndfile():
-    try:
-        import soundfile
-
-        return Finding("soundfile", OK, "%s with %s" % (soundfile.__version__, soundfile.__libsndfile_version__))
-    except ImportError as error:
-        return Finding("soundfile", MISSING, _why(error), "pip install soundfile")
-    except OSError as error:  # the package is there, libsndfile is not
-        return Finding("soundfile", WRONG, _why(error), "install libsndfile (Debian, Ubuntu: apt-get install libsndfile1)")
-
-
-def _tflite():
-    for name in ("tflite_runtime", "ai_edge_litert", "tensorflow"):
-        if importlib.util.find_spec(name) is not None:
-            return Finding("TFLite", OK, name if name != "tensorflow" else "tf.lite, in TensorFlow")
-    return Finding("TFLite", NOTE, "no interpreter", "pip install tflite-runtime; on Python 3.12 or newer ai-edge-litert")
-
-
-def _espeak():
-    try:
-        path = importlib.import_module("espeakng_loader").get_library_path()
-    except ImportError:
-        return Finding("espeak-ng", NOTE, "absent", 'kws prepare --synthesize needs it: pip install "kwscli[synthesis]"')
-    if not os.path.exists(path):
-        return Finding("espeak-ng", WRONG, "no library at " + path, "pip install --force-reinstall espeakng-loader")
-    return Finding("espeak-ng", OK, "in espeakng_loader")
-
-
-def _matplotlib():
-    try:
-        return Finding("matplotlib", OK, importlib.import_module("matplotlib").__version__)
-    except ImportError:
-        return Finding("matplotlib", NOTE, "absent", 'confusion matrices in TensorBoard need it: pip install "kwscli[plots]"')
+def _packages():
+    """What kws uses beside TensorFlow."""
+    yield _package("soundfile", "soundfile", MISSING, "pip install --force-reinstall soundfile: it has libsndfile",
+                   lambda soundfile: "%s with %s" % (soundfile.__version__, soundfile.__libsndfile_version__))
+    tflite = [name for name in ("tflite_runtime", "ai_edge_litert", "tensorflow") if importlib.util.find_spec(name)]
+    yield Finding("TFLite", OK, "in " + tflite[0]) if tflite else Finding(
+        "TFLite", NOTE, "no interpreter", "pip install tflite-runtime, or ai-edge-litert for newer Pythons"
+    )
+    yield _package("espeak-ng", "espeakng_loader", NOTE, 'for prepare --synthesize: pip install "kwscli[synthesis]"',
+                   lambda loader: loader.get_data_path())
+    yield _package("matplotlib", "matplotlib", NOTE, 'for images in TensorBoard: pip install "kwscli[plots]"')
 
 
 def _disk(name, path):

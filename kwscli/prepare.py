@@ -65,7 +65,8 @@ def _synthesized(folder, words):
         lacking = [word for word in words if not os.path.isdir(os.path.join(folder, word))]
         if lacking:
             raise KwsError(
-                "%s is there already, without %s; remove it and run the same command again" % (folder, ", ".join(lacking))
+                "%s is there already, without %s; remove it and run the same command again"
+                % (folder, ", ".join(lacking))
             )
         say("%s is there already; nothing to synthesise" % folder)
     else:
@@ -105,7 +106,7 @@ def find_source(data_path, name=None):
 
 
 def prepare(settings, force=False):
-    """Prepare what `settings.source` holds into `settings.out` -> Report. Data prepared before is kept unless `force`."""
+    """Prepare what `settings.source` holds into `settings.out` -> Report. What was prepared is kept unless `force`."""
     shares = settings.validation_percentage, settings.testing_percentage
     if not sum(shares) <= 100:
         raise KwsError("%g %% for validation and %g %% for testing are more than there is; lower one of them" % shares)
@@ -141,7 +142,7 @@ def _check_same(settings, info):
     for name, value in asked.items():
         if info[name] != value:
             raise KwsError(
-                "%s was prepared with %s %s, which is now %s; add --force to prepare it again, or --out FOLDER to keep both"
+                "%s was prepared with %s %s, which is now %s; add --force to do it again, or --out FOLDER to keep both"
                 % (settings.out, name.replace("_", " "), info[name], value)
             )
 

@@ -92,14 +92,13 @@ def read_description(path):
     """The Description in a model.json."""
     try:
         with open(path, encoding="utf-8") as file:
-            values = json.load(file)
+            return Description.from_json(json.load(file), path)
     except FileNotFoundError:
         raise KwsError(
             "there is no %s; a checkpoint is used with the model.json that kws train wrote beside it" % path
         )
-    except ValueError as error:
+    except (ValueError, TypeError, AttributeError) as error:
         raise KwsError("%s is damaged: %s" % (path, error))
-    return Description.from_json(values, path)
 
 
 class Checkpoint(NamedTuple):

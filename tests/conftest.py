@@ -31,7 +31,8 @@ def tones():
         if background:
             os.makedirs(os.path.join(str(folder), "_background_noise_"))
             noise = np.random.RandomState(0).uniform(-0.1, 0.1, 32000)
-            soundfile.write(os.path.join(str(folder), "_background_noise_", "noise.wav"), noise, 16000, subtype="PCM_16")
+            path = os.path.join(str(folder), "_background_noise_", "noise.wav")
+            soundfile.write(path, noise, 16000, subtype="PCM_16")
         return str(folder)
 
     return write

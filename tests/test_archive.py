@@ -36,9 +36,10 @@ def special(name, type, linkname="", size=0):
 def with_size(data, size, offset=0):
     """A tar whose header at `offset` claims another size, with a right checksum."""
     field = b"%011o\0" % size if size >= 0 else b"\xff" * 12  # base 256: minus one
-    header = data[offset : offset + 124] + field + data[offset + 136 : offset + 148] + b" " * 8 + data[offset + 156 : offset + 512]
-    header = header[:148] + b"%06o\0 " % sum(header) + header[156:]
-    return data[:offset] + header + data[offset + 512 :]
+    header = bytearray(data[offset : offset + 512])
+    header[124:136], header[148:156] = field, b" " * 8
+    header[148:156] = b"%06o\0 " % sum(header)
+    return data[:offset] + bytes(header) + data[offset + 512 :]
 
 
 @pytest.fixture
@@ -85,7 +86,8 @@ def test_a_gzip_of_several_members_is_one_stream(read):
 
 @pytest.mark.parametrize("compress", [bytes, gzip.compress])
 def test_an_archive_behind_another_one_is_read_too(read, compress):
-    assert read(compress(tar_bytes({"yes/1": b"1"})) + compress(tar_bytes({"yes/2": b"2"}))) == {"yes/1": b"1", "yes/2": b"2"}
+    one, other = {"yes/1": b"1"}, {"yes/2": b"2"}
+    assert read(compress(tar_bytes(one)) + compress(tar_bytes(other))) == {**one, **other}
 
 
 def test_zeros_behind_the_end_do_no_harm_wherever_a_chunk_ends(read, monkeypatch):
@@ -186,8 +188,10 @@ def test_nested_extended_headers_end_in_an_error(read):
 
 
 @pytest.mark.parametrize("data, why", [
-    (b"", "empty|middle"), (b"just text, no tar at all\n" * 50, "damaged or not a tar"), (b"\x1f\x8b", "ends in the middle"),
-    (gzip.compress(b"text"), "damaged or not a tar"), (gzip.compress(b""), "ends in the middle"), (b"BZh9junk", "damaged"),
+    (b"", "empty|middle"), (b"just text, no tar at all\n" * 50, "damaged or not a tar"),
+    (b"\x1f\x8b", "ends in the middle"),
+    (gzip.compress(b"text"), "damaged or not a tar"), (gzip.compress(b""), "ends in the middle"),
+    (b"BZh9junk", "damaged"),
     (gzip.compress(tar_bytes()) + b"rubbish", "damaged"), (tar_bytes() + b"r" * 600, "damaged"),
 ])
 def test_what_is_no_archive_is_said_to_be_none(read, data, why):

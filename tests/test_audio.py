@@ -1,4 +1,4 @@
-"""Reading sound: every format, depth, rate and channel count gives the same clip; what is no sound is said to be none."""
+"""Reading sound: every format, depth, rate and channel count gives the same clip; what is no sound is named so."""
 import io
 import struct
 
@@ -32,7 +32,8 @@ def wav(data, rate=RATE, kind=1, channels=1, bits=16, data_bytes=None):
 @pytest.mark.parametrize("format, subtype, tolerance", [
     ("WAV", "PCM_U8", 2 ** -7), ("WAV", "PCM_16", 2 ** -15), ("WAV", "PCM_24", 1e-6), ("WAV", "PCM_32", 1e-6),
     ("WAV", "FLOAT", 1e-6), ("WAV", "DOUBLE", 1e-6), ("WAV", "ULAW", 0.02), ("WAV", "ALAW", 0.02),
-    ("WAVEX", "PCM_16", 2 ** -15), ("WAVEX", "PCM_24", 1e-6), ("W64", "PCM_16", 2 ** -15), ("AIFF", "PCM_16", 2 ** -15),
+    ("WAVEX", "PCM_16", 2 ** -15), ("WAVEX", "PCM_24", 1e-6), ("W64", "PCM_16", 2 ** -15),
+    ("AIFF", "PCM_16", 2 ** -15),
     ("AU", "PCM_16", 2 ** -15), ("CAF", "PCM_16", 2 ** -15), ("FLAC", "PCM_16", 2 ** -15), ("FLAC", "PCM_24", 1e-6),
     ("OGG", "VORBIS", 0.05),
 ])

@@ -284,13 +284,18 @@ def change(**values):
     (change(labels=None), "output/0/model.json lacks "),
     (change(gears=6), "output/0/model.json holds "),
     (change(architecture="abacus"), "abacus"),
+    (write("model.json", "[1, 2]"), "output/0/model.json is damaged: "),
+    (change(features=3), "output/0/model.json is damaged: "),
+    (change(labels=7), "output/0/model.json is damaged: "),
+    (change(labels=["_silence_", "_unknown_", "yes"]), ".ckpt is not of the network in model.json: it holds ds_cnn/fc1/"),
+    (change(model_size_info=[2, 4, 10, 4, 2, 2, 8, 3, 3, 1, 1]), ".ckpt is not of the network in model.json: "),
     (change(model_size_info=[2, 8]), "--model-size-info of ds_cnn is "),
     (write("state.json", "{"), "output/0/state.json is damaged ("),
     (remove("state.json"), "output/0 holds no checkpoint"),
     (remove("*.data-00000-of-00001"), ".ckpt is not whole: "),
     (remove("*.index"), ".ckpt is not whole: "),
-    (write("*.data-00000-of-00001", ""), ".ckpt cannot be read: "),
-    (write("*.index", "cut"), ".ckpt cannot be read: "),
+    (write("*.data-00000-of-00001", ""), ".ckpt cannot be read: Read less bytes than requested"),
+    (write("*.index", "cut"), ".ckpt cannot be read: file is too short to be an sstable"),
 ])
 def test_a_damaged_run_is_one_line_from_every_command(here, trained, kws, damage, message):
     damage(here / "output" / "0")

@@ -13,9 +13,12 @@ from kwscli.errors import KwsError
 
 
 @pytest.mark.parametrize("path, speaker", [
-    ("yes/0a7c2a8d_nohash_0.wav", "0a7c2a8d"), ("0a7c2a8d_nohash_12.wav", "0a7c2a8d"), ("yes/en-us-f1_nohash_1.wav", "en-us-f1"),
-    ("yes/speaker12-3.wav", "speaker12"), ("yes/yes-speaker12-3.flac", "speaker12"), ("yes/yes_Speaker_anna_3.wav", "Speaker_anna"),
-    ("yes/speaker-anna.wav", "speaker-anna"), ("yes/1.wav", ""), ("yes/loudspeaker.wav", ""), ("speaker7/yes.wav", ""),
+    ("yes/0a7c2a8d_nohash_0.wav", "0a7c2a8d"), ("0a7c2a8d_nohash_12.wav", "0a7c2a8d"),
+    ("yes/en-us-f1_nohash_1.wav", "en-us-f1"),
+    ("yes/speaker12-3.wav", "speaker12"), ("yes/yes-speaker12-3.flac", "speaker12"),
+    ("yes/yes_Speaker_anna_3.wav", "Speaker_anna"),
+    ("yes/speaker-anna.wav", "speaker-anna"), ("yes/1.wav", ""), ("yes/loudspeaker.wav", ""),
+    ("speaker7/yes.wav", ""),
     ("yes/_nohash_3.wav", ""),
 ])
 def test_speaker_of(path, speaker):
@@ -23,7 +26,8 @@ def test_speaker_of(path, speaker):
 
 
 @pytest.mark.parametrize("path, split", [  # as the official lists have them
-    ("bed/0a7c2a8d_nohash_0.wav", "training"), ("bed/026290a7_nohash_0.wav", "validation"), ("bed/0c40e715_nohash_0.wav", "testing"),
+    ("bed/0a7c2a8d_nohash_0.wav", "training"), ("bed/026290a7_nohash_0.wav", "validation"),
+    ("bed/0c40e715_nohash_0.wav", "testing"),
 ])
 def test_known_splits(path, split):
     assert split_of(path, 10, 10) == split
@@ -108,8 +112,10 @@ def write(text):
 
 
 DAMAGE = {
-    "clips cut": ("clips.npy", cut), "clips empty": ("clips.npy", write(" ")), "clips no array": ("clips.npy", write("text" * 99)),
-    "background cut": ("background.npy", cut), "manifest cut": ("manifest.csv", cut), "manifest empty": ("manifest.csv", write("\n")),
+    "clips cut": ("clips.npy", cut), "clips empty": ("clips.npy", write(" ")),
+    "clips no array": ("clips.npy", write("text" * 99)),
+    "background cut": ("background.npy", cut), "manifest cut": ("manifest.csv", cut),
+    "manifest empty": ("manifest.csv", write("\n")),
     "manifest of something else": ("manifest.csv", write("a,b\n1,2\n")),
     "info cut": ("dataset.json", cut), "info of something else": ("dataset.json", write("[]")),
     "info newer": ("dataset.json", write(json.dumps({"format": 99}))),

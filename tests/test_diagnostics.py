@@ -84,7 +84,8 @@ def dumped(path):
 @pytest.mark.parametrize("flags", [dict(DUMP, dump_mode="all"), {"profiling": True}, {"over_dump": True}])
 def test_what_is_looked_at_trains_as_what_is_not(architecture, flags, tmp_path, monkeypatch):
     monkeypatch.setattr(diagnostics, "WARM_UP", 1)
-    plain, looked_at = Training(tmp_path, architecture=architecture), Training(tmp_path, architecture=architecture, **flags)
+    plain = Training(tmp_path, architecture=architecture)
+    looked_at = Training(tmp_path, architecture=architecture, **flags)
     mine, theirs = plain.train(), looked_at.train()
     for step in mine:
         np.testing.assert_array_equal(mine[step][1], theirs[step][1])

@@ -16,7 +16,7 @@ import pytest
 import soundfile
 
 from kwscli import dataset, files, synthesize
-from kwscli.prepare import Doctor, PrepareSettings, prepare
+from kwscli.prepare import Doctor
 
 
 @pytest.fixture
@@ -141,7 +141,8 @@ def test_rate_and_percentages(kws, words):
 
 
 @pytest.mark.parametrize("path, word", [
-    ("Wörter mit Leerzeichen/eins zwei.wav", "Wörter mit Leerzeichen"), ("session 1/anna/ja/1.wav", "ja"), ("日本/語.flac", "日本"),
+    ("Wörter mit Leerzeichen/eins zwei.wav", "Wörter mit Leerzeichen"), ("session 1/anna/ja/1.wav", "ja"),
+    ("日本/語.flac", "日本"),
 ])
 def test_words_of_ones_own_lie_anywhere_and_have_any_name(kws, data, path, word):
     os.makedirs(str(data / os.path.dirname(path)))
@@ -194,9 +195,12 @@ def test_the_doctor_counts_and_lists_every_problem(kws, data):
     result = kws("prepare", "--data-path", data)
     assert_done(result)
     assert problems(data) == {
-        "yes/silent.wav": ("silent", "kept"), "yes/clipped.wav": ("clipped", "kept"), "yes/short.wav": ("very short", "kept"),
-        "yes/long.wav": ("over-long", "kept"), "yes/twin.wav": ("duplicate", "kept"), "yes/none.wav": ("empty", "left out"),
-        "yes/zero.wav": ("empty", "left out"), "yes/nan.wav": ("unreadable", "left out"), "yes/text.wav": ("unreadable", "left out"),
+        "yes/silent.wav": ("silent", "kept"), "yes/clipped.wav": ("clipped", "kept"),
+        "yes/short.wav": ("very short", "kept"),
+        "yes/long.wav": ("over-long", "kept"), "yes/twin.wav": ("duplicate", "kept"),
+        "yes/none.wav": ("empty", "left out"),
+        "yes/zero.wav": ("empty", "left out"), "yes/nan.wav": ("unreadable", "left out"),
+        "yes/text.wav": ("unreadable", "left out"),
         "yes/pipe.wav": ("unreadable", "left out"), "yes/broken.wav": ("unreadable", "left out"),
         "_silence_/s.wav": ("of no word", "left out"),
     }
@@ -265,7 +269,8 @@ BAD_ARCHIVES = {
     "absolute": (with_members("/tmp/kws-x"), "'/tmp/kws-x', which lies outside of it"),
     "file and folder": (with_members("yes", "yes/a.wav"), "'yes/a.wav' as a file and as a folder"),
     "folder and file": (with_members("yes/a.wav", "yes"), "'yes' as a file and as a folder"),
-    "only text": (with_members("yes/a.wav"), "no recording of a word (WORD/name.wav) that can be read; unreadable: yes/a.wav"),
+    "only text": (with_members("yes/a.wav"),
+    "(WORD/name.wav) that can be read; unreadable: yes/a.wav cannot be read"),
     "no words": (with_members("a.txt"), "no recording of a word"),
     "name too long": (with_members("yes/" + 300 * "n"), "File name too long"),
 }
@@ -297,7 +302,8 @@ def test_two_sources_at_once_are_refused(kws, data, flags):
 
 @pytest.mark.parametrize("flags, status", [
     (("--validation-percentage", 60, "--testing-percentage", 41), 1), (("--validation-percentage", "nan"), 1),
-    (("--validation-percentage", 101), 2), (("--sample-rate", 0), 2), (("--no-such-flag",), 2), (("--download", "0.03"), 2),
+    (("--validation-percentage", 101), 2), (("--sample-rate", 0), 2), (("--no-such-flag",), 2),
+    (("--download", "0.03"), 2),
 ])
 def test_impossible_settings_are_refused(kws, archived, flags, status):
     result = kws("prepare", "--data-path", archived, *flags)
@@ -332,7 +338,8 @@ def test_prepared_data_is_found_where_nothing_can_be_written(kws, archived, monk
 
 @pytest.mark.parametrize("change, why", [
     (lambda data: with_members("yes/a.wav")(data / "words.tar.gz"), "source bytes"),
-    (lambda data: (data / "words.tar.gz").rename(data / "renamed.tar.gz"), "source words.tar.gz, which is now renamed.tar.gz"),
+    (lambda data: (data / "words.tar.gz").rename(data / "new.tar.gz"),
+    "source words.tar.gz, which is now new.tar.gz"),
 ])
 def test_another_archive_does_not_pass_for_the_one_prepared(kws, archived, change, why):
     kws("prepare", "--data-path", archived)
@@ -379,8 +386,9 @@ CHILD = """
 import os, signal, sys
 from kwscli import dataset, files, prepare
 point, count, data = sys.argv[1], int(sys.argv[2]), sys.argv[3]
-owner, name = {"examine": (prepare.Doctor, "examine"), "finish": (dataset.Writer, "finish"), "rename": (files.os, "rename"),
-               "remove": (files.shutil, "rmtree"), "manifest": (dataset, "_write_csv")}[point]
+owner, name = {"examine": (prepare.Doctor, "examine"), "finish": (dataset.Writer, "finish"),
+               "manifest": (dataset, "_write_csv"), "rename": (files.os, "rename"),
+               "remove": (files.shutil, "rmtree")}[point]
 original = getattr(owner, name)
 
 def dying(*args, **how):
@@ -398,7 +406,8 @@ MOMENTS = [("examine", 0), ("examine", 7), ("finish", 0), ("manifest", 1), ("ren
 
 def killed(data, point, count):
     here = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-    child = subprocess.run([sys.executable, "-c", CHILD, point, str(count), str(data)], env=dict(os.environ, PYTHONPATH=here))
+    command = [sys.executable, "-c", CHILD, point, str(count), str(data)]
+    child = subprocess.run(command, env=dict(os.environ, PYTHONPATH=here))
     assert child.returncode == -signal.SIGKILL
 
 
@@ -425,7 +434,9 @@ def test_a_killed_force_loses_nothing(kws, archived, point, count):
 
 
 @pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "No space left on device"), KeyboardInterrupt()])
-@pytest.mark.parametrize("owner, name", [(Doctor, "examine"), (dataset.Writer, "finish"), (dataset._SampleFile, "close")])
+@pytest.mark.parametrize("owner, name", [
+    (Doctor, "examine"), (dataset.Writer, "finish"), (dataset._SampleFile, "close"),
+])
 def test_a_full_disk_or_ctrl_c_keeps_what_was_there(kws, archived, monkeypatch, owner, name, error):
     kws("prepare", "--data-path", archived)
     before = content(archived)
@@ -499,14 +510,10 @@ def test_a_downloaded_archive_is_prepared(kws, archived, monkeypatch):
 # The real recordings
 
 def test_real_recordings(shared_data, tmp_path, kws):
-    subprocess.run([sys.executable, os.path.join(shared_data, "make_archive.py"), str(tmp_path), "--per-word", "3"], check=True,
-                   stdout=subprocess.DEVNULL)
+    make = os.path.join(shared_data, "make_archive.py")
+    subprocess.run([sys.executable, make, str(tmp_path), "--per-word", "3"], check=True, stdout=subprocess.DEVNULL)
     assert_done(kws("prepare", "--data-path", tmp_path))
     loaded = dataset.load(str(tmp_path))
     assert len(set(loaded.words)) == 35 and len(loaded.background) == 6
     assert loaded.info["problems"] == {} or all("left out" not in problem for problem in loaded.info["problems"])
 
-
-def test_settings_have_the_fields_defaults():
-    assert PrepareSettings("a", "b")[2:] == (16000, 10.0, 10.0)
-    assert prepare.__doc__

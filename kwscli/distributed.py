@@ -1,0 +1,220 @@
+"""Workers that train one network: averaged gradients and equal variables over TensorFlow's own gRPC collectives.
+
+Everything here does nothing where one process trains alone. On Ascend, HCCL carries gradients and variables (session.py),
+and what is agreed between hosts goes the same way as here. TensorFlow's gRPC neither encrypts nor asks who connects.
+"""
+import contextlib
+import os
+import socket
+import threading
+
+import numpy as np
+import tensorflow.compat.v1 as tf
+
+from .cluster import ALONE
+from .errors import KwsError
+from .peers import START_TIMEOUT, TIMEOUT, Peers
+from .progress import say
+
+LEADER = "/job:worker/replica:0/task:0"
+ABORT_SECONDS = 10.0  # from the loss of a worker to the end of a step that waits for it
+_GUARD = "kws_guard"
+_NETWORK_ERRORS = (
+    tf.errors.UnavailableError, tf.errors.OutOfRangeError, tf.errors.AbortedError, tf.errors.CancelledError,
+    tf.errors.InternalError, tf.errors.DeadlineExceededError,
+)
+
+
+class Collective:
+    """What the workers of a cluster do together; a context manager, which tells the others how it ended.
+
+    Every worker must call the same methods in the same order.
+    """
+
+    def __init__(self, cluster=ALONE, timeout=TIMEOUT, start_timeout=START_TIMEOUT):
+        self.rank, self.size, self.target = cluster.rank, cluster.size, ""
+        self._cluster = cluster
+        self._over_grpc = cluster.size > 1 and not cluster.hccl
+        self._instances = 0  # collective operations in the graph so far: the same number is the same operation
+        self._outside, self._aborting, self._abort_session = threading.Event(), False, None
+        self._outside.set()
+        self._peers = Peers(cluster, timeout, start_timeout, self._abort)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, error, traceback):
+        self._peers.close(error)
+
+    # Between hosts
+
+    def shared(self, value):
+        """Rank 0's value, of what JSON can hold."""
+        return self._peers.gather(value if self.rank == 0 else None)[0]
+
+    def any(self, flag):
+        """The largest of all ranks' flags: something true if any is."""
+        return max(self._peers.gather(flag))
+
+    def sum(self, array):
+        """The sum over ranks of an array."""
+        return np.sum([np.asarray(one, array.dtype) for one in self._peers.gather(array.tolist())], axis=0)
+
+    def check_same(self, values):
+        """Refuse to go on where values {name: what JSON can hold} differ between ranks, naming each."""
+        everyone = self._peers.gather(values)
+        different = [
+            "%s is %s on %s and %s on %s"
+            % (name, one.get(name), self._cluster.name(rank), everyone[0].get(name), self._cluster.name(0))
+            for rank, one in enumerate(everyone) for name in sorted({*one, *everyone[0]})
+            if one.get(name) != everyone[0].get(name)
+        ]
+        if different:
+            raise KwsError("the workers do not train the same: %s; start all with the same command and versions"
+                           % "; ".join(different))
+
+    # In the graph
+
+    def start(self, proto):
+        """Begin to serve the other workers; adds what sessions with this `target` need to their ConfigProto."""
+        if not self._over_grpc:
+            return
+        proto.experimental.collective_group_leader = LEADER
+        proto.device_filters.append("/job:worker/task:%d" % self.rank)
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+        share = max(1, cores // len(self._cluster.local_ranks))
+        proto.intra_op_parallelism_threads = proto.intra_op_parallelism_threads or share
+        address = self._cluster.addresses[self.rank]
+        try:
+            server = tf.train.Server(
+                {"worker": list(self._cluster.addresses)}, "worker", self.rank, config=proto, start=False
+            )
+        except tf.errors.OpError as error:
+            raise KwsError("cannot serve the other workers on %s: %s; is the port taken?" % (address, error.message))
+        if self._cluster.on_loopback:
+            _keep_to_loopback(int(address.rpartition(":")[2]))
+        server.start()
+        self._server, self.target = server, server.target  # lives as long as the process
+        with tf.Graph().as_default() as graph:
+            self._close_guard = self._guard().close()
+            self._abort_session = tf.Session(self.target, graph=graph, config=proto)
+
+    def optimizer(self, inner):
+        """A tf.train.Optimizer that averages the gradients of another over all ranks."""
+        return _Averaging(inner, self.average) if self._over_grpc else inner
+
+    def average(self, gradients):
+        """The mean over ranks of each of these tensors, by a single collective operation."""
+        if not self._over_grpc:
+            return gradients
+        gradients = [tf.convert_to_tensor(gradient) for gradient in gradients]
+        buffer = tf.concat([tf.reshape(gradient, [-1]) for gradient in gradients], axis=0)
+        mean, = self._guarded(lambda: [tf.raw_ops.CollectiveReduce(
+            input=buffer, merge_op="Add", final_op="Div", subdiv_offsets=[0], **self._keys()
+        )])
+        return _cut(mean, gradients)
+
+    def broadcast(self, variables):
+        """An operation that gives these variables the values that they have on rank 0."""
+        if not self._over_grpc:
+            return tf.no_op()
+        kinds = {}
+        for variable in variables:
+            kinds.setdefault(variable.dtype.base_dtype, []).append(variable)
+        kinds = sorted(kinds.items(), key=lambda item: item[0].name)
+        sent = self._guarded(lambda: [self._broadcast(alike, dtype) for dtype, alike in kinds])
+        return tf.group(*[
+            tf.assign(variable, value)
+            for buffer, (_, alike) in zip(sent, kinds) for variable, value in zip(alike, _cut(buffer, alike))
+        ])
+
+    def _broadcast(self, variables, dtype):
+        if self.rank == 0:
+            buffer = tf.concat([tf.reshape(variable, [-1]) for variable in variables], axis=0)
+            return tf.raw_ops.CollectiveBcastSend(input=buffer, shape=buffer.shape, **self._keys())
+        count = sum(variable.shape.num_elements() for variable in variables)
+        return tf.raw_ops.CollectiveBcastRecv(T=dtype, shape=[count], **self._keys())
+
+    def _keys(self):
+        self._instances += 1
+        return {"group_size": self.size, "group_key": 1, "instance_key": self._instances}
+
+    # When a worker is lost. TensorFlow 1.15 then waits for ever, whatever timeout a run is given, but an operation that
+    # fails ends the collectives of its run: here a take from a queue, which waits until they are done or it is closed.
+
+    @staticmethod
+    def _guard():
+        return tf.FIFOQueue(1, tf.bool, [()], shared_name=_GUARD)
+
+    def _guarded(self, collectives):
+        """The tensors that collectives() makes, in a way that `_abort` can end."""
+        guard = self._guard()
+        done = guard.dequeue()
+        tensors = collectives()
+        with tf.control_dependencies(tensors):
+            release = guard.enqueue(True)
+        with tf.control_dependencies([release, done]):
+            return [tf.identity(tensor) for tensor in tensors]
+
+    @contextlib.contextmanager
+    def watched(self):
+        """Around a run with collectives: a worker that is lost in it ends it, as a KwsError that names that worker."""
+        self._peers.check()
+        self._outside.clear()
+        try:
+            with self._peers.working():
+                yield
+        except _NETWORK_ERRORS:
+            self._peers.wait_for_loss(ABORT_SECONDS if self._over_grpc else 0)
+            raise
+        finally:
+            self._outside.set()
+
+    def _abort(self):
+        """End the run that waits for a lost worker; if that fails, the process. Called by a thread of `peers`."""
+        if self._abort_session:
+            threading.Thread(target=self._abort_session.run, args=(self._close_guard,), daemon=True).start()
+        if not self._outside.wait(ABORT_SECONDS):
+            say("Error: %s" % self._peers.lost)
+            os._exit(1)  # the run may never come back, and what it holds goes with the process
+
+
+class _Averaging(tf.train.Optimizer):
+    """An optimiser whose gradients are averaged before they are applied."""
+
+    def __init__(self, inner, average):
+        super().__init__(use_locking=False, name="Averaging")
+        self._inner, self._average = inner, average
+
+    def compute_gradients(self, *args, **kwargs):
+        pairs = [pair for pair in self._inner.compute_gradients(*args, **kwargs) if pair[0] is not None]
+        means = self._average([gradient for gradient, _ in pairs])
+        return [(mean, variable) for mean, (_, variable) in zip(means, pairs)]
+
+    def apply_gradients(self, *args, **kwargs):
+        return self._inner.apply_gradients(*args, **kwargs)
+
+
+def _cut(buffer, like):
+    """One vector -> tensors of the shapes of `like`."""
+    parts = tf.split(buffer, [one.shape.num_elements() for one in like])
+    return [tf.reshape(part, one.shape) for part, one in zip(parts, like)]
+
+
+def _keep_to_loopback(port):
+    """TensorFlow's server listens on every interface; let its socket hear this machine alone (socket(7), Linux 5.7)."""
+    inodes = set()
+    for table in ("/proc/self/net/tcp", "/proc/self/net/tcp6"):
+        with contextlib.suppress(OSError), open(table) as lines:
+            rows = [line.split() for line in list(lines)[1:]]
+            inodes |= {"socket:[%s]" % row[9] for row in rows if int(row[1].rpartition(":")[2], 16) == port and row[3] == "0A"}
+    kept = False
+    for number in os.listdir("/proc/self/fd") if inodes else ():
+        with contextlib.suppress(OSError):
+            if os.readlink("/proc/self/fd/" + number) in inodes:
+                with socket.socket(fileno=os.dup(int(number))) as server:
+                    server.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b"lo\0")
+                kept = True
+    if not kept:
+        say("TensorFlow's server listens on port %d of every interface, without authentication, and cannot be kept to"
+            " this machine here; see that a firewall does." % port)

@@ -1,0 +1,144 @@
+"""N processes on this machine that train together: started, watched and ended as one. Without TensorFlow."""
+import collections
+import contextlib
+import ctypes
+import os
+import queue
+import signal
+import socket
+import subprocess
+import sys
+import threading
+
+from .errors import KwsError
+
+LAST_LINES = 10
+GRACE = 10.0  # seconds that the others have to end by themselves when one has
+_PR_SET_PDEATHSIG = 1  # linux/prctl.h
+
+
+@contextlib.contextmanager
+def free_ports(count):
+    """`count` ports of the loopback interface, kept free for the processes that are told their numbers.
+
+    They stay bound here but do not listen: the system gives them to nobody, and who names one may listen on it.
+    """
+    with contextlib.ExitStack() as stack:
+        held = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for one in held:
+            one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            one.bind(("127.0.0.1", 0))
+        yield [one.getsockname()[1] for one in held]
+
+
+def launch(size, command, environments):
+    """Run a command as `size` workers that train together -> exit status.
+
+    environments(ports): what each is told, {name: value} by rank, given size + 1 free ports. Only worker 0 is seen: the
+    others' last lines are for the KwsError that names a worker which ended badly. All end with the first that does, and
+    with this process, however it ends.
+    """
+    with free_ports(size + 1) as ports:
+        workers = _Workers(size)
+        with _forwarded(workers):
+            try:
+                for rank, more in enumerate(environments(ports)):
+                    workers.start(rank, command, dict(os.environ, no_grpc_proxy="127.0.0.1,localhost", **more))
+                return workers.wait()
+            finally:
+                workers.end()
+
+
+@contextlib.contextmanager
+def _forwarded(workers):
+    """Ctrl-C and SIGTERM go to every worker, which finishes its step and saves; again, and it ends at once."""
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = {number: signal.signal(number, lambda number, frame: workers.signal(number)) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+class _Workers:
+    """The processes, by rank."""
+
+    def __init__(self, size):
+        self._size, self._processes, self._ends = size, [], queue.Queue()
+        self._last = [collections.deque(maxlen=LAST_LINES) for _ in range(size)]
+        self._threads = []
+
+    def start(self, rank, command, environment):
+        # A session of its own: Ctrl-C at the terminal reaches this process only, which passes it on.
+        shown = {} if rank == 0 else {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+        self._processes.append(subprocess.Popen(
+            command, env=environment, stdin=subprocess.DEVNULL, start_new_session=True, preexec_fn=_dies_with(os.getpid()),
+            **shown
+        ))
+        if len(self._processes) == self._size:  # threads only after the last fork
+            self._threads = [threading.Thread(target=self._watch, args=(rank,), daemon=True) for rank in range(self._size)]
+            for thread in self._threads:
+                thread.start()
+
+    def _watch(self, rank):
+        process = self._processes[rank]
+        if process.stdout:
+            for line in process.stdout:
+                self._last[rank].append(line.decode("utf-8", "replace").rstrip())
+        self._ends.put((rank, process.wait()))
+
+    def signal(self, number):
+        for process in self._processes:
+            with contextlib.suppress(ProcessLookupError):
+                process.send_signal(number)
+
+    def wait(self):
+        """Until all have ended -> exit status; of the first that ended badly, the KwsError unless it was seen to."""
+        culprit = None
+        for _ in range(self._size):
+            try:
+                rank, status = self._ends.get(timeout=culprit and GRACE)
+            except queue.Empty:
+                break
+            if status and culprit is None:
+                culprit = rank, status
+        if culprit is None:
+            return 0
+        rank, status = culprit
+        if rank == 0 and status > 0 or status in (128 + signal.SIGINT, 128 + signal.SIGTERM):
+            return status
+        raise KwsError("worker %d %s%s" % (rank, _how(status), self._told(rank)))
+
+    def _told(self, rank):
+        return "; its last lines:\n  " + "\n  ".join(self._last[rank]) if self._last[rank] else ""
+
+    def end(self):
+        """Leave nothing behind."""
+        for process in self._processes:
+            process.kill()
+        for process in self._processes:
+            process.wait()
+        for thread in self._threads:
+            thread.join(GRACE)
+        for process in self._processes:
+            if process.stdout:
+                process.stdout.close()
+
+
+def _how(status):
+    return "was ended by %s" % signal.Signals(-status).name if status < 0 else "ended with exit status %d" % status
+
+
+def _dies_with(parent):
+    """Ask the system, in a new process, to kill it when its parent dies. Linux only."""
+    if not sys.platform.startswith("linux"):
+        return None
+    prctl = ctypes.CDLL(None).prctl
+
+    def ask():
+        prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        if os.getppid() != parent:  # it died in between
+            os._exit(1)
+
+    return ask
