@@ -166,9 +166,8 @@ def measured(data_path, folder, architecture):
         1000 * median_seconds(lambda: stream.batch(2), 20))
 
     bare_times, full, waits, baseline = [], [], [], []
-    with contextlib.closing(Bare(description, (mfcc(clips, description.features), targets))) as bare, contextlib.closing(
-        PerClip()
-    ) as per_clip:
+    batch = mfcc(clips, description.features), targets
+    with contextlib.closing(Bare(description, batch)) as bare, contextlib.closing(PerClip()) as per_clip:
         for number in range(ROUNDS):
             bare_times.append(bare.milliseconds())
             milliseconds, wait = trained(job_of(data_path, folder, number, architecture))

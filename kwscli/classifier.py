@@ -8,7 +8,7 @@ from . import audio, run
 from .errors import KwsError
 from .features import mfcc
 from .labels import read_labels
-from .settings import DataSettings, FeatureSettings
+from .settings import DataSettings
 
 # Where a frozen graph says how its input is made: an attribute that TensorFlow and its converters pass over.
 GRAPH_ATTRIBUTE = "_kws_model"

@@ -121,7 +121,7 @@ def _check_jobs(jobs, kind, index):
         _refuse("$TF_CONFIG says this process is a %s, and its cluster has %s" % (kind, ", ".join(sorted(jobs))),
                 "task.type must be one of the cluster's")
     if not 0 <= index < len(jobs[kind]):
-        _refuse("$TF_CONFIG says this process is %s %d, and its cluster has %d of them" % (kind, index, len(jobs[kind])),
+        _refuse("$TF_CONFIG says this process is %s %d, and its cluster has %d" % (kind, index, len(jobs[kind])),
                 "task.index counts from 0")
 
 
@@ -157,7 +157,7 @@ def _of_rank_table(environ):
     if missing:
         _refuse("with $RANK_TABLE_FILE, $%s must be set too" % ", $".join(missing), "see the docs on several NPUs")
     if rank >= size:
-        _refuse("$RANK_ID is %d and %s has the ranks 0 to %d" % (rank, path, size - 1), "every worker needs one of them")
+        _refuse("$RANK_ID is %d and %s has the ranks 0 to %d" % (rank, path, size - 1), "every worker needs its own")
     here = {one.device_id for one in devices if one.server_id == devices[rank].server_id}
     if environ["ASCEND_DEVICE_ID"] not in here:
         _refuse("$ASCEND_DEVICE_ID is %s and %s has the devices %s on the server of rank %d (%s)"
@@ -176,11 +176,11 @@ def _number(environ, name, default):
 
 
 def local(ports):
-    """What tells N processes on this machine that they train together: an environment for each; ports: N and one more."""
-    hub, addresses = "127.0.0.1:%d" % ports[-1], ["127.0.0.1:%d" % port for port in ports[:-1]]
+    """What tells N processes here that they train together: an environment for each; ports: N and one more."""
+    hub, jobs = "127.0.0.1:%d" % ports[-1], {"worker": ["127.0.0.1:%d" % port for port in ports[:-1]]}
     return [
-        {"TF_CONFIG": json.dumps({"cluster": {"worker": addresses}, "task": {"type": "worker", "index": rank}}), HUB: hub}
-        for rank in range(len(addresses))
+        {"TF_CONFIG": json.dumps({"cluster": jobs, "task": {"type": "worker", "index": rank}}), HUB: hub}
+        for rank in range(len(ports) - 1)
     ]
 
 

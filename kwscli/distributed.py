@@ -1,7 +1,7 @@
 """Workers that train one network: averaged gradients and equal variables over TensorFlow's own gRPC collectives.
 
-Everything here does nothing where one process trains alone. On Ascend, HCCL carries gradients and variables (session.py),
-and what is agreed between hosts goes the same way as here. TensorFlow's gRPC neither encrypts nor asks who connects.
+Everything here does nothing where one process trains alone. On Ascend, HCCL carries gradients and variables (see
+session.py), and what is agreed between hosts goes as it does here. TensorFlow's gRPC neither encrypts nor asks who calls.
 """
 import contextlib
 import os
@@ -19,6 +19,7 @@ from .progress import say
 LEADER = "/job:worker/replica:0/task:0"
 ABORT_SECONDS = 10.0  # from the loss of a worker to the end of a step that waits for it
 _GUARD = "kws_guard"
+_LISTENS = "0A"  # proc(5), net/tcp
 _NETWORK_ERRORS = (
     tf.errors.UnavailableError, tf.errors.OutOfRangeError, tf.errors.AbortedError, tf.errors.CancelledError,
     tf.errors.InternalError, tf.errors.DeadlineExceededError,
@@ -206,8 +207,8 @@ def _keep_to_loopback(port):
     inodes = set()
     for table in ("/proc/self/net/tcp", "/proc/self/net/tcp6"):
         with contextlib.suppress(OSError), open(table) as lines:
-            rows = [line.split() for line in list(lines)[1:]]
-            inodes |= {"socket:[%s]" % row[9] for row in rows if int(row[1].rpartition(":")[2], 16) == port and row[3] == "0A"}
+            rows = [line.split() for line in lines]
+            inodes |= {"socket:[%s]" % row[9] for row in rows if row[1].endswith(":%04X" % port) and row[3] == _LISTENS}
     kept = False
     for number in os.listdir("/proc/self/fd") if inodes else ():
         with contextlib.suppress(OSError):

@@ -102,7 +102,8 @@ def _frozen_graph(description, prefix, source, input_of):
         for name in YOUNG_ATTRIBUTES:
             node.attr.pop(name, None)
         if node.name == source:
-            text = json.dumps(dataclasses.replace(description, data_path="", start_checkpoint="").to_json(), sort_keys=True)
+            portable = dataclasses.replace(description, data_path="", start_checkpoint="")  # no paths of this machine
+            text = json.dumps(portable.to_json(), sort_keys=True)
             node.attr[classifier.GRAPH_ATTRIBUTE].s = text.encode("utf-8")
     return graph_def
 

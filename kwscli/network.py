@@ -30,9 +30,9 @@ class InferenceGraph(NamedTuple):
 def logits_of(description, features, training):
     """features [batch, frame_count, dct_coefficient_count] -> logits [batch, label_count] of the described network."""
     with tf.variable_scope(description.architecture, reuse=tf.AUTO_REUSE):
-        return models.load(description.architecture).build(
-            GraphLayers(training, description.train.dropout_rate), features, len(description.labels), description.model_size_info
-        )
+        layers = GraphLayers(training, description.train.dropout_rate)
+        build = models.load(description.architecture).build
+        return build(layers, features, len(description.labels), description.model_size_info)
 
 
 def inference(description, batch_size):

@@ -1,7 +1,7 @@
 """What workers tell each other beside the gradients: results, when to stop, and that they are alive; no TensorFlow.
 
-Worker 0 listens, the others connect to it, a line of JSON a message. Every worker gives a sign of life, so that one that
-died or hangs is named on all the others instead of being waited for. Like TensorFlow's own servers, it trusts who connects.
+Worker 0 listens, the others connect to it, a line of JSON a message. Every worker gives signs of life, so that one that
+died or hangs is named on all the others instead of being waited for. As TensorFlow's servers do, it trusts who connects.
 """
 import collections
 import contextlib
@@ -128,7 +128,8 @@ class Peers:
             if self.busy and waited > self._timeout * (2 if self._cluster.rank else 1):
                 idle = [rank for rank, busy in sorted(self._busy.items()) if not busy]
                 who = self._names(idle) + " did not come to" if idle else "no worker finished"
-                self._lose("%s the step that %s began %.0f s ago" % (who, self._cluster.name(self._cluster.rank), waited))
+                mine = self._cluster.name(self._cluster.rank)
+                self._lose("%s the step that %s began %.0f s ago" % (who, mine, waited))
 
     def _listen(self, rank, lines):
         """Everything that a rank says, until it ends."""

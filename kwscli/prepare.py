@@ -1,4 +1,4 @@
-"""`kws prepare`: an archive or a folder of recordings -> prepared data (see `dataset`), with a doctor's report."""
+"""`kws prepare`: an archive or a folder of recordings -> prepared data (see `dataset`), and what is wrong with them."""
 import collections
 import contextlib
 import hashlib
@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from . import archive, audio, dataset, files
 from .dataset import PACKED
-from .doctor import Doctor
+from .examine import Examiner
 from .errors import KwsError
 from .progress import Progress, say
 
@@ -153,12 +153,12 @@ def _pack(settings):
         asked = _asked(settings)
         packed = stack.enter_context(files.replacing_folder(os.path.join(settings.out, PACKED)))
         writer = stack.enter_context(contextlib.closing(dataset.Writer(packed)))
-        doctor = Doctor(settings, writer)
+        examiner = Examiner(settings, writer)
         if os.path.isdir(settings.source):
-            sha256 = _pack_folder(settings.source, doctor)
+            sha256 = _pack_folder(settings.source, examiner)
         else:
             unpacked = stack.enter_context(files.replacing_folder(_unpacked_folder(settings)))
-            sha256 = _pack_archive(settings.source, unpacked, doctor)
+            sha256 = _pack_archive(settings.source, unpacked, examiner)
         if not writer.recordings:
             raise KwsError(
                 "%s holds no recording of a word (WORD/name.wav) that can be read%s"
@@ -181,7 +181,7 @@ def _unpacked_folder(settings):
     return folder
 
 
-def _pack_archive(path, unpacked, doctor):
+def _pack_archive(path, unpacked, examiner):
     """Unpack and pack an archive in one pass -> its SHA-256."""
     folders = set()
     with open(os.path.join(unpacked, _UNPACKED_MARK), "w", encoding="utf-8") as mark:
@@ -199,13 +199,13 @@ def _pack_archive(path, unpacked, doctor):
             except (FileExistsError, NotADirectoryError):
                 if not os.path.isfile(target):
                     raise KwsError("%s holds %r as a file and as a folder; not unpacked" % (path, name))
-                doctor.leave_out(name, "twice in the archive: the first one is used")
+                examiner.leave_out(name, "twice in the archive: the first one is used")
                 continue
-            doctor.examine(name, data)
+            examiner.examine(name, data)
     return source.sha256
 
 
-def _pack_folder(folder, doctor):
+def _pack_folder(folder, examiner):
     """Pack a folder of WORD/recording -> a SHA-256 over names and contents."""
     names, sha256 = list(_recordings_in(folder)), hashlib.sha256()
     with Progress("preparing " + folder, len(names), unit="files") as progress:
@@ -214,10 +214,10 @@ def _pack_folder(folder, doctor):
             try:
                 data = _read(os.path.join(folder, name))
             except OSError as error:
-                doctor.leave_out(name, "unreadable: %s" % (error.strerror or error))
+                examiner.leave_out(name, "unreadable: %s" % (error.strerror or error))
                 continue
             sha256.update(name.encode("utf-8", "surrogateescape") + b"\0" + data)
-            doctor.examine(name, data)
+            examiner.examine(name, data)
     return sha256.hexdigest()
 
 

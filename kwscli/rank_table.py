@@ -122,5 +122,6 @@ def write(path, size, hccn=HCCN):
                        % (hccn, ", address_".join(missing)))
     devices = [{"device_id": str(n), "device_ip": found[str(n)], "rank_id": str(n)} for n in range(size)]
     servers = [{"server_id": "127.0.0.1", "device": devices}]
+    table = {"status": "completed", "version": "1.0", "server_count": "1", "server_list": servers}
     with files.replacing(path) as file:
-        json.dump({"status": "completed", "version": "1.0", "server_count": "1", "server_list": servers}, file, indent=1)
+        json.dump(table, file, indent=1)

@@ -71,7 +71,8 @@ class Description:
     def differences(self, other):
         """Settings in which two descriptions differ, as `name: mine, not theirs`."""
         mine, theirs = _flat(self.to_json()), _flat(other.to_json())
-        return ["%s %s, not %s" % (name, mine[name], theirs.get(name)) for name in mine if mine[name] != theirs.get(name)]
+        different = [name for name in mine if mine[name] != theirs.get(name)]
+        return ["%s %s, not %s" % (name, mine[name], theirs.get(name)) for name in different]
 
 
 def _flat(values):
@@ -167,7 +168,7 @@ class RunDirectory:
         self._remove_others()
 
     def finish(self, summary):
-        """The run is complete: keep its summary, `Key = value` a line, in the log and in a file named by its CaseName."""
+        """The run is complete: keep its summary, `Key = value` a line, in the log and in CASENAME.log."""
         lines = ["%s = %s" % item for item in summary.items()]
         for line in lines:
             self.log(line)
@@ -248,7 +249,8 @@ def _check_same(path, description):
         )
     if read_state(path)[0]:
         raise KwsError(
-            "%s holds a finished run with these settings; use another --train-dir, or --overwrite to lose that run" % path
+            "%s holds a finished run with these settings; use another --train-dir, or --overwrite to lose that run"
+            % path
         )
 
 
@@ -270,7 +272,7 @@ def newest(folder="output"):
 
 
 def resolve(path):
-    """A run directory, a checkpoint or one of its files -> (Description, checkpoint prefix). A directory means its best."""
+    """A run directory (meaning its best checkpoint), a checkpoint or one of its files -> (Description, prefix)."""
     if os.path.isdir(path):
         description = read_description(os.path.join(path, MODEL))
         checkpoints = read_state(path)[1]
@@ -287,5 +289,6 @@ def resolve(path):
         description = read_description(os.path.join(os.path.dirname(prefix), MODEL))
     for suffix in (".index", ".data-00000-of-00001"):
         if not os.path.exists(prefix + suffix):
-            raise KwsError("the checkpoint %s is not whole: %s%s is missing" % (prefix, os.path.basename(prefix), suffix))
+            missing = os.path.basename(prefix) + suffix
+            raise KwsError("the checkpoint %s is not whole: %s is missing" % (prefix, missing))
     return description, prefix

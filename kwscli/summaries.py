@@ -62,7 +62,8 @@ def confusion_png(result):
         for column in ticks:
             if result.confusion[row, column]:
                 colour = "white" if share[row, column] > 0.5 else "black"
-                axes.text(column, row, result.confusion[row, column], ha="center", va="center", color=colour, fontsize=7)
+                count = result.confusion[row, column]
+                axes.text(column, row, count, ha="center", va="center", color=colour, fontsize=7)
     png = io.BytesIO()
     figure.savefig(png, format="png")
     return png.getvalue()

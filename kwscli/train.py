@@ -1,4 +1,4 @@
-"""`kws train`: the loop, from the first batch to the summary. Stopped at any moment, the same command goes on from there."""
+"""`kws train`: the loop, from the first batch to the summary; stopped at any moment, the same command goes on."""
 import contextlib
 import dataclasses
 import math
@@ -54,7 +54,8 @@ class _Features:
 def train(job):
     """Train what a `plan.Job` says into its run directory, or go on with what is there -> Outcome."""
     started, description = time.monotonic(), job.description
-    data = dataset.load(description.data_path, description.data.validation_percentage, description.data.testing_percentage)
+    shares = description.data.validation_percentage, description.data.testing_percentage
+    data = dataset.load(description.data_path, *shares)
     stream = batches.TrainingStream(
         data, description.data, description.features, description.train.batch_size, description.train.seed
     )
@@ -90,7 +91,8 @@ class _Trainer:
         for steps in self._settings.how_many_training_steps:
             if steps % self._engine.stride:
                 raise KwsError(
-                    "--how-many-training-steps %d is no multiple of --iterations-per-loop %d" % (steps, self._engine.stride)
+                    "--how-many-training-steps %d is no multiple of --iterations-per-loop %d"
+                    % (steps, self._engine.stride)
                 )
 
     def _announce(self, job):
@@ -164,7 +166,8 @@ class _Trainer:
         self._step += self._engine.stride
         self._seconds += time.monotonic() - began
         self._directory.log(
-            "Step #%d: rate %f, accuracy %.1f%%, cross entropy %f" % (self._step, rate, 100 * self._accuracy, self._loss)
+            "Step #%d: rate %f, accuracy %.1f%%, cross entropy %f"
+            % (self._step, rate, 100 * self._accuracy, self._loss)
         )
 
     def _tell(self, seconds_before, step_before):

@@ -66,6 +66,7 @@ class _Workers:
 
     def __init__(self, size):
         self._size, self._processes, self._ends = size, [], queue.Queue()
+        self._stopped = None  # by this signal
         self._last = [collections.deque(maxlen=LAST_LINES) for _ in range(size)]
         self._threads = []
 
@@ -73,13 +74,13 @@ class _Workers:
         # A session of its own: Ctrl-C at the terminal reaches this process only, which passes it on.
         shown = {} if rank == 0 else {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
         self._processes.append(subprocess.Popen(
-            command, env=environment, stdin=subprocess.DEVNULL, start_new_session=True, preexec_fn=_dies_with(os.getpid()),
-            **shown
+            command, env=environment, stdin=subprocess.DEVNULL, start_new_session=True,
+            preexec_fn=_dies_with(os.getpid()), **shown
         ))
         if len(self._processes) == self._size:  # threads only after the last fork
-            self._threads = [threading.Thread(target=self._watch, args=(rank,), daemon=True) for rank in range(self._size)]
-            for thread in self._threads:
-                thread.start()
+            for rank in range(self._size):
+                self._threads.append(threading.Thread(target=self._watch, args=(rank,), daemon=True))
+                self._threads[-1].start()
 
     def _watch(self, rank):
         process = self._processes[rank]
@@ -89,26 +90,30 @@ class _Workers:
         self._ends.put((rank, process.wait()))
 
     def signal(self, number):
+        self._stopped = number
         for process in self._processes:
             with contextlib.suppress(ProcessLookupError):
                 process.send_signal(number)
 
     def wait(self):
         """Until all have ended -> exit status; of the first that ended badly, the KwsError unless it was seen to."""
-        culprit = None
+        culprit, patience = None, None
         for _ in range(self._size):
             try:
-                rank, status = self._ends.get(timeout=culprit and GRACE)
+                rank, status = self._ends.get(timeout=patience)
             except queue.Empty:
                 break
             if status and culprit is None:
-                culprit = rank, status
-        if culprit is None:
-            return 0
-        rank, status = culprit
-        if rank == 0 and status > 0 or status in (128 + signal.SIGINT, 128 + signal.SIGTERM):
+                culprit, patience = (rank, status), None if self._in_order(status) else GRACE
+        rank, status = culprit or (0, 0)
+        if self._in_order(status):
+            return 128 + self._stopped if self._stopped and status else status
+        if rank == 0 and status > 0:
             return status
         raise KwsError("worker %d %s%s" % (rank, _how(status), self._told(rank)))
+
+    def _in_order(self, status):
+        return status == 0 or self._stopped or status in (128 + signal.SIGINT, 128 + signal.SIGTERM)
 
     def _told(self, rank):
         return "; its last lines:\n  " + "\n  ".join(self._last[rank]) if self._last[rank] else ""

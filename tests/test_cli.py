@@ -248,7 +248,9 @@ def test_the_whole_path(here, trained, kws):
     frozen = kws("freeze")
     assert frozen.exit_code == 0 and len(frozen.stdout.splitlines()) == 3
     for path in ("output/0/ds_cnn.pb", "output/0/ds_cnn_features.pb"):
-        assert json.loads(kws("eval", "--checkpoint", path, "--json").stdout)["confusion"] == told["confusion"]
+        assert json.loads(kws(
+                "eval", "--checkpoint", path, "--data-path", trained / "data", "--json"
+            ).stdout)["confusion"] == told["confusion"]
         assert kws("label", "--checkpoint", path, file).stdout == line
 
 
@@ -287,7 +289,8 @@ def change(**values):
     (write("model.json", "[1, 2]"), "output/0/model.json is damaged: "),
     (change(features=3), "output/0/model.json is damaged: "),
     (change(labels=7), "output/0/model.json is damaged: "),
-    (change(labels=["_silence_", "_unknown_", "yes"]), ".ckpt is not of the network in model.json: it holds ds_cnn/fc1/"),
+    (change(labels=["_silence_", "_unknown_", "yes"]),
+     ".ckpt is not of the network in model.json: it holds ds_cnn/fc1/"),
     (change(model_size_info=[2, 4, 10, 4, 2, 2, 8, 3, 3, 1, 1]), ".ckpt is not of the network in model.json: "),
     (change(model_size_info=[2, 8]), "--model-size-info of ds_cnn is "),
     (write("state.json", "{"), "output/0/state.json is damaged ("),

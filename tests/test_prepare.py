@@ -16,7 +16,7 @@ import pytest
 import soundfile
 
 from kwscli import dataset, files, synthesize
-from kwscli.prepare import Doctor
+from kwscli.prepare import Examiner
 
 
 @pytest.fixture
@@ -270,7 +270,7 @@ BAD_ARCHIVES = {
     "file and folder": (with_members("yes", "yes/a.wav"), "'yes/a.wav' as a file and as a folder"),
     "folder and file": (with_members("yes/a.wav", "yes"), "'yes' as a file and as a folder"),
     "only text": (with_members("yes/a.wav"),
-    "(WORD/name.wav) that can be read; unreadable: yes/a.wav cannot be read"),
+                  "(WORD/name.wav) that can be read; unreadable: yes/a.wav cannot be read"),
     "no words": (with_members("a.txt"), "no recording of a word"),
     "name too long": (with_members("yes/" + 300 * "n"), "File name too long"),
 }
@@ -339,7 +339,7 @@ def test_prepared_data_is_found_where_nothing_can_be_written(kws, archived, monk
 @pytest.mark.parametrize("change, why", [
     (lambda data: with_members("yes/a.wav")(data / "words.tar.gz"), "source bytes"),
     (lambda data: (data / "words.tar.gz").rename(data / "new.tar.gz"),
-    "source words.tar.gz, which is now new.tar.gz"),
+     "source words.tar.gz, which is now new.tar.gz"),
 ])
 def test_another_archive_does_not_pass_for_the_one_prepared(kws, archived, change, why):
     kws("prepare", "--data-path", archived)
@@ -386,7 +386,7 @@ CHILD = """
 import os, signal, sys
 from kwscli import dataset, files, prepare
 point, count, data = sys.argv[1], int(sys.argv[2]), sys.argv[3]
-owner, name = {"examine": (prepare.Doctor, "examine"), "finish": (dataset.Writer, "finish"),
+owner, name = {"examine": (prepare.Examiner, "examine"), "finish": (dataset.Writer, "finish"),
                "manifest": (dataset, "_write_csv"), "rename": (files.os, "rename"),
                "remove": (files.shutil, "rmtree")}[point]
 original = getattr(owner, name)
@@ -435,7 +435,7 @@ def test_a_killed_force_loses_nothing(kws, archived, point, count):
 
 @pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "No space left on device"), KeyboardInterrupt()])
 @pytest.mark.parametrize("owner, name", [
-    (Doctor, "examine"), (dataset.Writer, "finish"), (dataset._SampleFile, "close"),
+    (Examiner, "examine"), (dataset.Writer, "finish"), (dataset._SampleFile, "close"),
 ])
 def test_a_full_disk_or_ctrl_c_keeps_what_was_there(kws, archived, monkeypatch, owner, name, error):
     kws("prepare", "--data-path", archived)
@@ -516,4 +516,3 @@ def test_real_recordings(shared_data, tmp_path, kws):
     loaded = dataset.load(str(tmp_path))
     assert len(set(loaded.words)) == 35 and len(loaded.background) == 6
     assert loaded.info["problems"] == {} or all("left out" not in problem for problem in loaded.info["problems"])
-

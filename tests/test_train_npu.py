@@ -1,4 +1,4 @@
-"""`kws train` on an NPU, from the command line to the checkpoints. The NPU is tests/fake_npu: no real one was at hand."""
+"""`kws train` on an NPU, from the command line to the checkpoints; on tests/fake_npu, for want of a real one."""
 import os
 import re
 import subprocess

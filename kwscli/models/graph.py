@@ -228,7 +228,7 @@ class GraphLayers:
         return tf.pad(x, [(0, 0)] + [(count // 2, count - count // 2) for count in missing] + [(0, 0)])
 
     def _weights(self, name, shape):
-        """Glorot's uniform distribution, seeded by the variable's name: the same weights whatever else is in the graph."""
+        """Glorot's uniform distribution, seeded by name: the same weights whatever else is in the graph."""
         seed = zlib.crc32(("%s/%s" % (self._name(), name)).encode()) & 0x7FFFFFFF
         return tf.get_variable(name, shape, initializer=tf.glorot_uniform_initializer(seed))
 

@@ -14,7 +14,7 @@ SHORT_MS = 300
 LONG_MS = 1500
 
 
-class Doctor:
+class Examiner:
     """Examines recordings one by one and gives them to the writer, with what is wrong with them."""
 
     def __init__(self, settings, writer):

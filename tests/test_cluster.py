@@ -1,0 +1,175 @@
+"""Who trains together: read from environments and rank tables, good and bad. Without TensorFlow."""
+import json
+
+import pytest
+
+from kwscli import cluster, rank_table
+from kwscli.errors import KwsError
+
+HOSTS = {"chief": ["a:2222"], "worker": ["b:2222", "c:2222"]}
+
+
+def tf_config(jobs, kind="worker", index=0):
+    return {"TF_CONFIG": json.dumps({"cluster": jobs, "task": {"type": kind, "index": index}})}
+
+
+def template_1(server_count=1, device_count=2, **changed):
+    devices = [
+        [{"device_id": str(i), "device_ip": "192.168.%d.%d" % (100 + s, i + 1), "rank_id": str(s * device_count + i)}
+         for i in range(device_count)] for s in range(server_count)
+    ]
+    servers = [{"server_id": "10.0.0.%d" % (10 + s), "device": devices[s]} for s in range(server_count)]
+    table = {"status": "completed", "version": "1.0", "server_count": str(server_count), "server_list": servers}
+    return dict(table, **changed)
+
+
+def template_2(**changed):
+    instances = [
+        {"devices": [{"device_id": str(i), "device_ip": "192.168.100.%d" % (i + 1)}], "rank_id": str(i), "server_id": "s"}
+        for i in range(2)
+    ]
+    group = {"device_num": "2", "server_num": "1", "group_name": "", "instance_count": "2", "instance_list": instances}
+    return {"status": "completed", "group_count": "1", "group_list": [dict(group, **changed)]}
+
+
+@pytest.fixture
+def ascend(tmp_path):
+    """ascend(table, NAME=value...): the environment of rank 1 of 2; None takes a name out."""
+
+    def environment(table, **changed):
+        path = tmp_path / "table.json"
+        path.write_text(table if isinstance(table, str) else json.dumps(table))
+        names = {"RANK_TABLE_FILE": str(path), "RANK_SIZE": "2", "RANK_ID": "1", "JOB_ID": "1", "ASCEND_DEVICE_ID": "1"}
+        return {name: value for name, value in dict(names, **changed).items() if value is not None}
+
+    return environment
+
+
+def refused(environ):
+    with pytest.raises(KwsError) as error:
+        cluster.of(environ)
+    return str(error.value)
+
+
+@pytest.mark.parametrize("environ", [
+    {}, {"TF_CONFIG": ""}, {"TF_CONFIG": "{}"}, {"RANK_SIZE": "1", "RANK_ID": "0", "JOB_ID": "1"},
+    {"TF_CONFIG": json.dumps({"task": {"type": "worker", "index": 0}})}, {"CM_WORKER_SIZE": "1", "CM_CHIEF_IP": "a"},
+])
+def test_alone(environ):
+    assert cluster.of(environ) == cluster.ALONE
+    assert cluster.ALONE.size == 1 and cluster.ALONE.local_ranks == [0]
+
+
+def test_one_worker_of_a_job_trains_alone():
+    assert cluster.of(tf_config({"worker": ["a:1"]})).size == 1
+
+
+@pytest.mark.parametrize("kind, index, rank", [("chief", 0, 0), ("worker", 0, 1), ("worker", 1, 2)])
+def test_the_chief_is_rank_0(kind, index, rank):
+    found = cluster.of(tf_config(dict(HOSTS, evaluator=["e:2222"]), kind, index))
+    assert (found.rank, found.size, found.hub, found.hccl) == (rank, 3, "a:2223", False)
+    assert found.addresses == ("a:2222", "b:2222", "c:2222") and not found.on_loopback
+    assert found.name(rank) == "worker %d (%s:2222)" % (rank, "abc"[rank])
+
+
+def test_the_hub_takes_a_port_of_its_own():
+    found = cluster.of(tf_config({"worker": ["h:2222", "h:2223", "other:2224", "h:2225"]}, index=3))
+    assert found.hub == "h:2224" and found.local_ranks == [0, 1, 3]
+    assert cluster.of(dict(tf_config(HOSTS), KWS_HUB="a:9")).hub == "a:9"
+
+
+@pytest.mark.parametrize("environ, words", [
+    ({"TF_CONFIG": "{"}, "$TF_CONFIG cannot be read"),
+    ({"TF_CONFIG": "[]"}, "$TF_CONFIG cannot be read"),
+    (tf_config({"worker": {"0": "a:1"}}), "worker are no list"),
+    (tf_config({"worker": ["a:1", "b:1"]}, index="x"), "$TF_CONFIG cannot be read"),
+    (tf_config(HOSTS, "ps"), "type ps"),
+    (tf_config(HOSTS, "evaluator"), "type evaluator"),
+    (tf_config(dict(HOSTS, ps=["p:1"])), "1 parameter servers"),
+    (tf_config(dict(HOSTS, master=["m:1"])), "both a chief and a master"),
+    (tf_config(HOSTS, "boss"), "this process is a boss, and its cluster has chief, worker"),
+    (tf_config(HOSTS, index=2), "worker 2, and its cluster has 2"),
+    (tf_config({"worker": ["a", "b:1"]}), "address 'a'"),
+    (tf_config({"worker": ["a:0", "b:1"]}), "address 'a:0'"),
+    (tf_config({"worker": ["a:65536", "b:1"]}), "port from 1 to 65535"),
+    (tf_config({"worker": ["a:1", "a:1"]}), "a:1 to more than one worker"),
+    (tf_config({"worker": ["localhost:1", "a:1"]}), "mixes this machine's own addresses"),
+    (dict(tf_config(HOSTS), KWS_HUB="here"), "$KWS_HUB has the address 'here'"),
+    ({"RANK_SIZE": "8", "RANK_ID": "3"}, "$RANK_SIZE is 8 and $RANK_ID 3 without a $RANK_TABLE_FILE"),
+    ({"RANK_SIZE": "two"}, "$RANK_SIZE is 'two'"),
+    ({"CM_WORKER_SIZE": "8", "RANK_SIZE": "8"}, "$CM_WORKER_SIZE and $RANK_SIZE are two ways"),
+    ({"CM_CHIEF_IP": "a", "RANK_TABLE_FILE": "t"}, "$CM_CHIEF_IP and $RANK_TABLE_FILE are two ways"),
+    ({"CM_WORKER_SIZE": "8", "CM_CHIEF_IP": "a"}, "$CM_WORKER_SIZE says 8 workers but not which"),
+    ({"RANK_TABLE_FILE": "/nowhere/t.json"}, "/nowhere/t.json cannot be read: No such file"),
+])
+def test_what_cannot_be_is_refused(environ, words):
+    assert words in refused(environ)
+
+
+@pytest.mark.parametrize("table", [template_1(), template_2()], ids=["template 1", "template 2"])
+def test_a_rank_table(ascend, table):
+    found = cluster.of(ascend(table))
+    assert (found.rank, found.size, found.hccl, found.on_loopback) == (1, 2, True, True)
+    assert [address[-2:] for address in found.addresses] == ["/0", "/1"] and found.local_ranks == [0, 1]
+
+
+def test_a_rank_table_of_two_servers(ascend):
+    found = cluster.of(ascend(template_1(2, 8), RANK_SIZE="16", RANK_ID="9"))
+    assert found.name(9) == "worker 9 (10.0.0.11/1)" and found.hub == "10.0.0.10:52222"
+    assert found.local_ranks == list(range(8, 16)) and not found.on_loopback
+
+
+@pytest.mark.parametrize("changed, words", [
+    ({"RANK_SIZE": "8"}, "$RANK_SIZE is 8 and"), ({"RANK_SIZE": None}, "$RANK_SIZE must be set"),
+    ({"RANK_ID": "2"}, "$RANK_ID is 2 and"), ({"RANK_ID": None, "JOB_ID": None}, "$RANK_ID, JOB_ID must be set"),
+    ({"ASCEND_DEVICE_ID": "5"}, "$ASCEND_DEVICE_ID is 5 and"), (tf_config(HOSTS), "$TF_CONFIG and $RANK_TABLE_FILE both"),
+])
+def test_an_environment_that_contradicts_its_rank_table_is_refused(ascend, changed, words):
+    assert words in refused(ascend(template_1(), **changed))
+
+
+@pytest.mark.parametrize("table, words", [
+    ("{", "is no JSON object"), ("[]", "is no JSON object"), ({}, "lacks 'group_list'"),
+    (template_1(status="initializing"), "status is 'initializing'"), (template_1(version="2.0"), "version is '2.0'"),
+    (template_1(server_count="2"), "server_count is '2' and there are 1"),
+    (template_1(server_count=1), "server_count is the number 1, not text"),
+    (template_1(device_count=3), "10.0.0.10 has 3 devices, not 1, 2, 4 or 8"),
+    (template_1(server_list=[]), "server_count is '1' and there are 0"),
+    (json.dumps(template_1()).replace('"rank_id": "1"', '"rank_id": "0"'), "the ranks are 0, 0, not 0 to 1"),
+    (json.dumps(template_1()).replace('"device_id": "1"', '"device_id": "9"'), "devices 0, 9, not some of 0 to 7"),
+    (json.dumps(template_1()).replace("192.168.100.2", "nowhere"), "device_ip of rank 1 is 'nowhere'"),
+    (json.dumps(template_1()).replace('"rank_id"', '"rank"'), "lacks 'rank_id'"),
+    (template_2(device_num="8"), "device_num is '8' and there are 2"),
+    (template_2(instance_count="1", server_num="2"), "server_num is '2' and there are 1; instance_count is '1'"),
+])
+def test_a_wrong_rank_table_is_refused_and_told_why(ascend, table, words):
+    assert words in refused(ascend(table))
+
+
+def test_an_own_rank_table_is_one_that_is_read(tmp_path):
+    hccn, path = tmp_path / "hccn.conf", str(tmp_path / "table.json")
+    hccn.write_text("".join("address_%d=192.168.100.%d\nnetmask_%d=255.255.255.0\n" % (i, i + 101, i) for i in range(8)))
+    rank_table.write(path, 8, str(hccn))
+    assert [device.device_ip for device in rank_table.read(path)][::7] == ["192.168.100.101", "192.168.100.108"]
+    for rank, environ in enumerate(cluster.local_npus(path, [1234])):
+        found = cluster.of(environ)
+        assert (found.rank, found.size, found.hub) == (rank, 8, "127.0.0.1:1234")
+        assert environ["ASCEND_DEVICE_ID"] == str(rank)
+
+
+@pytest.mark.parametrize("size, text, words", [
+    (3, "", "--workers 3"), (2, "address_0=1.2.3.4\n", "no address_1"), (2, None, "cannot be read: No such file"),
+])
+def test_an_own_rank_table_needs_what_the_driver_wrote(tmp_path, size, text, words):
+    hccn = tmp_path / "hccn.conf"
+    if text is not None:
+        hccn.write_text(text)
+    with pytest.raises(KwsError, match=words):
+        rank_table.write(str(tmp_path / "table.json"), size, str(hccn))
+
+
+def test_what_workers_on_this_machine_are_told():
+    for rank, environ in enumerate(cluster.local([4001, 4002, 4003])):
+        found = cluster.of(environ)
+        assert found == cluster.Cluster(rank, ("127.0.0.1:4001", "127.0.0.1:4002"), "127.0.0.1:4003")
+        assert found.on_loopback
