@@ -155,7 +155,7 @@ def _of_rank_table(environ):
         return ALONE
     missing = [name for name in ("RANK_SIZE", "RANK_ID", "JOB_ID", "ASCEND_DEVICE_ID") if not environ.get(name)]
     if missing:
-        _refuse("with $RANK_TABLE_FILE, $%s must be set too" % ", $".join(missing), "see the docs on several NPUs")
+        _refuse("with $RANK_TABLE_FILE, $%s must be set too" % ", $".join(missing), "every worker needs all four")
     if rank >= size:
         _refuse("$RANK_ID is %d and %s has the ranks 0 to %d" % (rank, path, size - 1), "every worker needs its own")
     here = {one.device_id for one in devices if one.server_id == devices[rank].server_id}

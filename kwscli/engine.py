@@ -55,7 +55,10 @@ class Engine(contextlib.ExitStack):
         self.weight_count = sum(variable.shape.num_elements() for variable in tf.trainable_variables())
         self._all_finite = tf.reduce_all([tf.reduce_all(tf.is_finite(variable)) for variable in variables])
         checked = job.check_nans or (job.device.over_dump and self.device.kind != "npu")
-        self._checks = network.numeric_checks(self._training) if checked else tf.no_op()
+        # A scaled loss is meant to overflow in the gradients now and then: such a step is left out, nothing is wrong.
+        scaled = session.scales_loss(self.device, job.device)
+        to_check = self._training._replace(gradients=()) if scaled else self._training
+        self._checks = network.numeric_checks(to_check) if checked else tf.no_op()
         self._initialise = network.initialiser()
 
     def _batches_from_host(self):
@@ -95,9 +98,10 @@ class Engine(contextlib.ExitStack):
                 values = self._diagnostics.run(self._session, step, self._fetches, dict(zip(self._fed, batch)))
             else:
                 values = self._call(*batch)
-        except tf.errors.InvalidArgumentError as error:  # of a numeric check; it names the tensor
-            self._diagnostics.overflow(self._session, step, dict(zip(self._fed, batch)))
-            raise NotANumber(str(error.message).splitlines()[0])
+        except tf.errors.InvalidArgumentError as error:  # of a numeric check; a line of it names the tensor
+            names = self._diagnostics.overflow(self._session, step, dict(zip(self._fed, batch)))
+            named = [line for line in str(error.message).splitlines() if line.startswith("in ")]
+            raise NotANumber("%s is not finite" % names[0] if names else (named or [error.message])[0])
         loss, logits, targets = values[:3]
         if not np.isfinite(loss):
             raise NotANumber("the loss is %s; --check-nans tells where it comes from" % loss)

@@ -134,6 +134,11 @@ def _mixed_on_gpu(device, settings):
     return device.kind == "gpu" and settings.precision_mode == "allow_mix_precision"
 
 
+def scales_loss(device, settings):
+    """Whether a training on a device scales its loss, so that gradients of float16 do not vanish."""
+    return (device.kind == "npu" or _mixed_on_gpu(device, settings)) and npu.loss_scale_of(settings) is not None
+
+
 def config(device=None, settings=None, folder=""):
     """The ConfigProto of a session on a device; of one for inference, beside any training, where none is given.
 

@@ -130,7 +130,8 @@ def fifty_steps_with_an_overflow(folder):
             trained = [name for name in before if "Adam" in name or "weights" in name or "power" in name]
             assert len(trained) > 50 and all(np.array_equal(before[name], after[name]) for name in trained)
             assert after["bad_steps"] == 1 and after["good_steps"] == 0
-    assert losses[-1] < losses[0] / 2 and control().of("overflow") == [20]
+    assert np.mean(losses[-10:]) < 0.8 * np.mean(losses[:10]), losses
+    assert control().of("overflow") == [20]
     assert session.skipped_steps(training.session, 50) == 1
     assert training.values()["loss_scale"] == 2.0 ** 32
     _interchange(training, os.path.join(folder, "npu.ckpt"))

@@ -13,12 +13,12 @@ FOUNDATIONS = {"__init__", "errors", "files", "labels", "npu", "npu_options", "p
 # The top: {module: those that may use it}. The benchmark is beside the commands and may use all.
 TOP = {
     "__main__": (), "bench": ("cli",), "cli": ("__main__",), "plan": ("cli",), "prepare": ("cli", "plan"),
-    "train": ("cli",), "label": ("cli",), "freeze": ("cli",), "describe": ("cli",),
+    "train": ("cli",), "label": ("cli",), "freeze": ("cli",), "describe": ("cli",), "machine": ("cli",),
 }
 # Those that start at once, without TensorFlow, whatever they import.
 LIGHT = (
     "cli settings errors labels audio dataset augment features batches prepare plan run files archive progress "
-    "download synthesize describe evaluate label classifier models models.costs models.shapes"
+    "download synthesize describe machine evaluate label classifier models models.costs models.shapes"
 ).split()
 
 

@@ -13,20 +13,20 @@ def tf_config(jobs, kind="worker", index=0):
     return {"TF_CONFIG": json.dumps({"cluster": jobs, "task": {"type": kind, "index": index}})}
 
 
-def template_1(server_count=1, device_count=2, **changed):
-    devices = [
-        [{"device_id": str(i), "device_ip": "192.168.%d.%d" % (100 + s, i + 1), "rank_id": str(s * device_count + i)}
-         for i in range(device_count)] for s in range(server_count)
+def template_1(servers=1, devices=2, **changed):
+    found = [
+        {"server_id": "10.0.0.%d" % (10 + s), "device": [
+            {"device_id": str(i), "device_ip": "192.168.%d.%d" % (100 + s, i + 1), "rank_id": str(s * devices + i)}
+            for i in range(devices)
+        ]} for s in range(servers)
     ]
-    servers = [{"server_id": "10.0.0.%d" % (10 + s), "device": devices[s]} for s in range(server_count)]
-    table = {"status": "completed", "version": "1.0", "server_count": str(server_count), "server_list": servers}
+    table = {"status": "completed", "version": "1.0", "server_count": str(servers), "server_list": found}
     return dict(table, **changed)
 
 
 def template_2(**changed):
     instances = [
-        {"devices": [{"device_id": str(i), "device_ip": "192.168.100.%d" % (i + 1)}], "rank_id": str(i), "server_id": "s"}
-        for i in range(2)
+        {"devices": [{"device_id": i, "device_ip": "192.168.100." + i}], "rank_id": i, "server_id": "s"} for i in "01"
     ]
     group = {"device_num": "2", "server_num": "1", "group_name": "", "instance_count": "2", "instance_list": instances}
     return {"status": "completed", "group_count": "1", "group_list": [dict(group, **changed)]}
@@ -121,8 +121,9 @@ def test_a_rank_table_of_two_servers(ascend):
 
 @pytest.mark.parametrize("changed, words", [
     ({"RANK_SIZE": "8"}, "$RANK_SIZE is 8 and"), ({"RANK_SIZE": None}, "$RANK_SIZE must be set"),
-    ({"RANK_ID": "2"}, "$RANK_ID is 2 and"), ({"RANK_ID": None, "JOB_ID": None}, "$RANK_ID, JOB_ID must be set"),
-    ({"ASCEND_DEVICE_ID": "5"}, "$ASCEND_DEVICE_ID is 5 and"), (tf_config(HOSTS), "$TF_CONFIG and $RANK_TABLE_FILE both"),
+    ({"RANK_ID": "2"}, "$RANK_ID is 2 and"), ({"RANK_ID": None, "JOB_ID": None}, "$RANK_ID, $JOB_ID must be set"),
+    ({"ASCEND_DEVICE_ID": "5"}, "$ASCEND_DEVICE_ID is 5 and"),
+    (tf_config(HOSTS), "$TF_CONFIG and $RANK_TABLE_FILE both"),
 ])
 def test_an_environment_that_contradicts_its_rank_table_is_refused(ascend, changed, words):
     assert words in refused(ascend(template_1(), **changed))
@@ -133,7 +134,7 @@ def test_an_environment_that_contradicts_its_rank_table_is_refused(ascend, chang
     (template_1(status="initializing"), "status is 'initializing'"), (template_1(version="2.0"), "version is '2.0'"),
     (template_1(server_count="2"), "server_count is '2' and there are 1"),
     (template_1(server_count=1), "server_count is the number 1, not text"),
-    (template_1(device_count=3), "10.0.0.10 has 3 devices, not 1, 2, 4 or 8"),
+    (template_1(devices=3), "10.0.0.10 has 3 devices, not 1, 2, 4 or 8"),
     (template_1(server_list=[]), "server_count is '1' and there are 0"),
     (json.dumps(template_1()).replace('"rank_id": "1"', '"rank_id": "0"'), "the ranks are 0, 0, not 0 to 1"),
     (json.dumps(template_1()).replace('"device_id": "1"', '"device_id": "9"'), "devices 0, 9, not some of 0 to 7"),
@@ -148,7 +149,8 @@ def test_a_wrong_rank_table_is_refused_and_told_why(ascend, table, words):
 
 def test_an_own_rank_table_is_one_that_is_read(tmp_path):
     hccn, path = tmp_path / "hccn.conf", str(tmp_path / "table.json")
-    hccn.write_text("".join("address_%d=192.168.100.%d\nnetmask_%d=255.255.255.0\n" % (i, i + 101, i) for i in range(8)))
+    lines = ["address_%d=192.168.100.%d\nnetmask_%d=255.255.255.0\n" % (i, i + 101, i) for i in range(8)]
+    hccn.write_text("".join(lines))
     rank_table.write(path, 8, str(hccn))
     assert [device.device_ip for device in rank_table.read(path)][::7] == ["192.168.100.101", "192.168.100.108"]
     for rank, environ in enumerate(cluster.local_npus(path, [1234])):

@@ -119,39 +119,23 @@ def test_a_signal_reaches_all_and_they_end_in_order(launcher, number, status):
     assert (found, out, err) == (status, "saved 0\n", "")
 
 
-def test_a_signal_to_one_worker_is_the_end_of_order_too(launcher):
-    one = launcher(2, "signal.signal(15, stop); ready(); wait() if rank else (time.sleep(0), sys.exit(143))")
-    assert one.end()[0] == 143 or True
-
-
-def test_a_worker_that_is_killed_ends_all_and_is_named_with_its_last_lines(launcher, monkeypatch):
-    one = launcher(3, "from kwscli import workers\nif rank == 2:\n    print('a\\nlast words', flush=True)\n"
-                      "    ready()\nelse:\n    ready()\nsignal.signal(15, signal.SIG_IGN) if rank else None\nwait()")
-    pids = sorted(int(pid) for pid in one.told(3))
-    culprit = next(pid for pid in pids if environ_of(pid)["RANK"] == "2")
-    others = [pid for pid in pids if pid != culprit]
-    for pid in [culprit] + others[:1]:
-        os.kill(pid, signal.SIGKILL)
-    os.kill(others[1], signal.SIGKILL)
-    status, _, err = one.end()
-    assert status == 1
-    assert "was ended by SIGKILL" in err
-
-
-def environ_of(pid):
-    with open("/proc/%d/environ" % pid) as file:
-        return dict(item.split("=", 1) for item in file.read().split("\0") if "=" in item)
-
-
-def test_the_last_lines_of_the_worker_that_failed(monkeypatch):
+@pytest.mark.parametrize("end, how", [
+    ("sys.exit(3)", "ended with exit status 3"), ("os.kill(os.getpid(), 9)", "was ended by SIGKILL"),
+])
+def test_a_worker_that_ends_badly_ends_all_and_is_named_with_its_last_lines(monkeypatch, end, how):
     monkeypatch.setattr(workers, "GRACE", 0.2)
-    child = CHILD + "if rank == 1:\n    [print('line', i) for i in range(50)]\n    sys.exit(3)\nwait()"
+    child = CHILD + "if rank == 1:\n    [print('line', i, flush=True) for i in range(50)]\n    %s\nwait()" % end
     with pytest.raises(KwsError) as error:
-        workers.launch(2, [sys.executable, "-c", child], told)
+        workers.launch(3, [sys.executable, "-c", child], told)
     lines = str(error.value).splitlines()
-    assert lines[0] == "worker 1 ended with exit status 3; its last lines:"
-    assert lines[1:] == ["  line %d" % i for i in range(40, 50)]
+    assert lines == ["worker 1 %s; its last lines:" % how] + ["  line %d" % i for i in range(40, 50)]
     assert_no_children()
+
+
+def test_workers_that_agree_to_stop_are_waited_for(monkeypatch):
+    monkeypatch.setattr(workers, "GRACE", 0)
+    child = CHILD + "sys.exit(143) if rank else (time.sleep(0.5), sys.exit(143))"
+    assert workers.launch(2, [sys.executable, "-c", child], told) == 143
 
 
 def told(ports):
