@@ -106,8 +106,9 @@ def options(settings_class):
             function = click.option(
                 "--" + field.name.replace("_", "-"),
                 type=_click_type(kind, is_tuple, field.metadata),
-                help=field.metadata["help"] + ("" if default is None else "  [default: %s]" % default),
+                help=field.metadata["help"] + ("" if default in (None, "") else "  [default: %s]" % default),
                 metavar="BOOL" if kind is bool else None,
+                multiple=field.metadata["repeated"],
             )(function)
         return function
 
@@ -117,7 +118,7 @@ def options(settings_class):
 def _click_type(kind, is_tuple, metadata):
     if metadata["choices"]:
         return click.Choice(metadata["choices"])
-    if is_tuple:
+    if is_tuple and not metadata["repeated"]:
         return List(kind)
     if kind in (int, float) and (metadata["minimum"], metadata["maximum"]) != (None, None):
         return {int: click.IntRange, float: click.FloatRange}[kind](metadata["minimum"], metadata["maximum"])

@@ -1,7 +1,7 @@
 """Workers that train one network: averaged gradients and equal variables over TensorFlow's own gRPC collectives.
 
 Everything here does nothing where one process trains alone. On Ascend, HCCL carries gradients and variables (see
-session.py), and what is agreed between hosts goes as it does here. TensorFlow's gRPC neither encrypts nor asks who calls.
+session.py); what hosts agree on goes as it does here. TensorFlow's gRPC neither encrypts nor asks who calls.
 """
 import contextlib
 import os
@@ -17,7 +17,7 @@ from .peers import START_TIMEOUT, TIMEOUT, Peers
 from .progress import say
 
 LEADER = "/job:worker/replica:0/task:0"
-ABORT_SECONDS = 10.0  # from the loss of a worker to the end of a step that waits for it
+ABORT = 1 / 30  # of the timeout: from the loss of a worker to the end of a step that waits for it
 _GUARD = "kws_guard"
 _LISTENS = "0A"  # proc(5), net/tcp
 _NETWORK_ERRORS = (
@@ -37,7 +37,8 @@ class Collective:
         self._cluster = cluster
         self._over_grpc = cluster.size > 1 and not cluster.hccl
         self._instances = 0  # collective operations in the graph so far: the same number is the same operation
-        self._outside, self._aborting, self._abort_session = threading.Event(), False, None
+        self._abort_seconds, self._abort_session, self._abort_thread = ABORT * timeout, None, None
+        self._outside = threading.Event()  # of a run with collectives
         self._outside.set()
         self._peers = Peers(cluster, timeout, start_timeout, self._abort)
 
@@ -46,6 +47,10 @@ class Collective:
 
     def __exit__(self, kind, error, traceback):
         self._peers.close(error)
+        if self._abort_thread:
+            self._abort_thread.join(self._abort_seconds)  # TensorFlow does not survive an exit in the middle of a run
+        if self._abort_session:
+            self._abort_session.close()
 
     # Between hosts
 
@@ -166,7 +171,7 @@ class Collective:
             with self._peers.working():
                 yield
         except _NETWORK_ERRORS:
-            self._peers.wait_for_loss(ABORT_SECONDS if self._over_grpc else 0)
+            self._peers.wait_for_loss(self._abort_seconds)
             raise
         finally:
             self._outside.set()
@@ -174,8 +179,10 @@ class Collective:
     def _abort(self):
         """End the run that waits for a lost worker; if that fails, the process. Called by a thread of `peers`."""
         if self._abort_session:
-            threading.Thread(target=self._abort_session.run, args=(self._close_guard,), daemon=True).start()
-        if not self._outside.wait(ABORT_SECONDS):
+            run, what = self._abort_session.run, self._close_guard
+            self._abort_thread = threading.Thread(target=run, args=(what,), daemon=True)
+            self._abort_thread.start()
+        if not self._outside.wait(self._abort_seconds):
             say("Error: %s" % self._peers.lost)
             os._exit(1)  # the run may never come back, and what it holds goes with the process
 

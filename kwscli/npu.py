@@ -108,16 +108,12 @@ def loss_scale_of(settings):
 
 
 def _asked(settings):
-    """{key: text} of --npu-option KEY=VALUE; a value may have commas, which the command line splits at."""
-    found, key = {}, None
+    """{key: text} of --npu-option KEY=VALUE."""
+    found = {}
     for item in settings.npu_option:
-        name, equals, value = item.partition("=")
-        if not equals and key is None:
-            raise KwsError("--npu-option is %r; it must be KEY=VALUE" % item)
+        key, equals, value = item.partition("=")
         if not equals:
-            found[key] += "," + item
-            continue
-        key = name
+            raise KwsError("--npu-option is %r; it must be KEY=VALUE" % item)
         if option_of(key).flag:
             raise KwsError("--npu-option %s has a flag of its own; use %s" % (key, option_of(key).flag))
         if key in found:

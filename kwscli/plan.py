@@ -2,7 +2,7 @@
 import os
 from typing import NamedTuple
 
-from . import dataset, labels, models, prepare, run
+from . import dataset, labels, models, npu, prepare, run
 from .errors import KwsError
 from .models import costs
 from .progress import say
@@ -22,20 +22,10 @@ class Job(NamedTuple):
     log_name: str
 
 
-def device_id(given=None):
-    """--device-id over $ASCEND_DEVICE_ID over $DEVICE_ID over 0."""
-    for name in ("ASCEND_DEVICE_ID", "DEVICE_ID"):
-        if given is None and os.environ.get(name):
-            if not os.environ[name].isdigit():
-                raise KwsError("$%s is %r; it must be the number of a device" % (name, os.environ[name]))
-            given = int(os.environ[name])
-    return given or 0
-
-
 def plan(values):
     """Flags {name: value, None where not given} -> Job."""
     device = pick(DeviceSettings, values)
-    number = device_id(device.device_id)
+    number = npu.device_number(device.device_id)
     architecture = values["architecture"]
     if values["model_size"] and values["model_size_info"]:
         raise KwsError("--model-size and --model-size-info both say how large the network is; give one of them")

@@ -9,11 +9,11 @@ from . import npu, npu_options
 from .errors import KwsError
 
 
-def setting(default, help, choices=None, minimum=None, maximum=None):
-    """One hyper-parameter of a settings class."""
-    return dataclasses.field(
-        default=default, metadata={"help": help, "choices": choices, "minimum": minimum, "maximum": maximum}
-    )
+def setting(default, help, choices=None, minimum=None, maximum=None, repeated=False):
+    """One hyper-parameter of a settings class; `repeated`: a flag that is given once for each value of a tuple."""
+    return dataclasses.field(default=default, metadata={
+        "help": help, "choices": choices, "minimum": minimum, "maximum": maximum, "repeated": repeated
+    })
 
 
 @dataclass(frozen=True)
@@ -193,7 +193,9 @@ class DeviceSettings:
         None, "NPU: tune before training: 1 subgraphs, 2 operators, 4 gradient slices.", choices=npu_options.AOE_MODES
     )
     work_path: Optional[str] = setting(None, "NPU: where that tuning works (default: as --data-save-path).")
-    npu_option: Tuple[str, ...] = setting((), "NPU: any other option of its session, as KEY=VALUE.")
+    npu_option: Tuple[str, ...] = setting(
+        (), "NPU: any other option of its session, as KEY=VALUE; may be repeated.", repeated=True
+    )
 
     def __post_init__(self):
         if self.loss_scale is not None:

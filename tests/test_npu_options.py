@@ -60,7 +60,7 @@ def test_other_options_take_the_type_of_their_key(given, field, value):
 
 
 def test_an_option_may_have_commas():
-    assert options(op_select_implmode="high_precision", npu_option=("optypelist_for_implmode=Pooling", "SoftmaxV2"))[
+    assert options(op_select_implmode="high_precision", npu_option=("optypelist_for_implmode=Pooling,SoftmaxV2",))[
         "optypelist_for_implmode"
     ] == ("s", "Pooling,SoftmaxV2")
 

@@ -174,7 +174,7 @@ def test_who_dies_or_freezes_is_named(line, close, how):
             found.close()
 
     threading.Thread(target=dies, daemon=True).start()
-    assert one.run(asks, timeout=1)[0] == "%s %s; the same command goes on from the last checkpoint" % (one.name(1), how)
+    assert one.run(asks, timeout=1)[0].startswith("%s %s; the same command" % (one.name(1), how))
 
 
 def test_strangers_are_not_let_in(line):
