@@ -13,11 +13,10 @@ import tensorflow.compat.v1 as tf
 
 from .cluster import ALONE
 from .errors import KwsError
-from .peers import START_TIMEOUT, TIMEOUT, Peers
+from .peers import Patience, Peers
 from .progress import say
 
 LEADER = "/job:worker/replica:0/task:0"
-ABORT = 1 / 30  # of the timeout: from the loss of a worker to the end of a step that waits for it
 _GUARD = "kws_guard"
 _LISTENS = "0A"  # proc(5), net/tcp
 _NETWORK_ERRORS = (
@@ -32,15 +31,16 @@ class Collective:
     Every worker must call the same methods in the same order.
     """
 
-    def __init__(self, cluster=ALONE, timeout=TIMEOUT, start_timeout=START_TIMEOUT):
+    def __init__(self, cluster=ALONE, patience=Patience()):
         self.rank, self.size, self.target = cluster.rank, cluster.size, ""
         self._cluster = cluster
         self._over_grpc = cluster.size > 1 and not cluster.hccl
         self._instances = 0  # collective operations in the graph so far: the same number is the same operation
-        self._abort_seconds, self._abort_session, self._abort_thread = ABORT * timeout, None, None
+        self._abort_seconds = patience.silence  # from the loss of a worker to the end of a step that waits for it
+        self._abort_session = self._abort_thread = None
         self._outside = threading.Event()  # of a run with collectives
         self._outside.set()
-        self._peers = Peers(cluster, timeout, start_timeout, self._abort)
+        self._peers = Peers(cluster, patience, self._abort)
 
     def __enter__(self):
         return self
@@ -101,7 +101,7 @@ class Collective:
             _keep_to_loopback(int(address.rpartition(":")[2]))
         server.start()
         self._server, self.target = server, server.target  # lives as long as the process
-        with tf.Graph().as_default() as graph:
+        with tf.Graph().as_default() as graph, tf.device("/cpu:0"):
             self._close_guard = self._guard().close()
             self._abort_session = tf.Session(self.target, graph=graph, config=proto)
 
@@ -153,14 +153,18 @@ class Collective:
         return tf.FIFOQueue(1, tf.bool, [()], shared_name=_GUARD)
 
     def _guarded(self, collectives):
-        """The tensors that collectives() makes, in a way that `_abort` can end."""
-        guard = self._guard()
-        done = guard.dequeue()
-        tensors = collectives()
-        with tf.control_dependencies(tensors):
-            release = guard.enqueue(True)
-        with tf.control_dependencies([release, done]):
-            return [tf.identity(tensor) for tensor in tensors]
+        """The tensors that collectives() makes, in a way that `_abort` can end.
+
+        On the CPU: gRPC sends from there, and all operations of a group must be on one kind of device.
+        """
+        with tf.device("/cpu:0"):
+            guard = self._guard()
+            done = guard.dequeue()
+            tensors = collectives()
+            with tf.control_dependencies(tensors):
+                release = guard.enqueue(True)
+            with tf.control_dependencies([release, done]):
+                return [tf.identity(tensor) for tensor in tensors]
 
     @contextlib.contextmanager
     def watched(self):

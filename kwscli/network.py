@@ -56,6 +56,7 @@ def training(description, optimizer_of=tf.train.AdamOptimizer, inputs=None):
     optimizer_of: learning rate -> tf.train.Optimizer. inputs: the tensors a batch comes from; None: it is fed.
     The learning rate is a variable of its own, outside the checkpoint, so that nothing but the batch is fed.
     """
+    global_step = tf.train.get_or_create_global_step()  # now, outside the network's scope: dropout asks for it inside
     features, targets = inputs or [tf.placeholder(*one) for one in zip(*batch_spec(description))]
     rate = tf.get_variable(
         "learning_rate", (), tf.float32, tf.zeros_initializer(), trainable=False,
@@ -67,7 +68,7 @@ def training(description, optimizer_of=tf.train.AdamOptimizer, inputs=None):
     optimizer = optimizer_of(rate)
     gradients = optimizer.compute_gradients(loss)
     with tf.control_dependencies(tf.get_collection(tf.GraphKeys.UPDATE_OPS)):
-        step = optimizer.apply_gradients(gradients, tf.train.get_or_create_global_step())
+        step = optimizer.apply_gradients(gradients, global_step)
     return TrainingGraph(
         features, targets, tf.assign(rate, new_rate).op, new_rate, step, loss, logits,
         [gradient for gradient, _ in gradients],

@@ -1,7 +1,7 @@
 """What workers tell each other beside the gradients: results, when to stop, and that they are alive; no TensorFlow.
 
-Worker 0 listens, the others connect to it, a line of JSON a message. Every worker gives signs of life, so that one that
-died or hangs is named on all the others instead of being waited for. As TensorFlow's servers do, it trusts who connects.
+Worker 0 listens, the others connect to it, a line of JSON a message. Every worker gives signs of life, so that one
+that died or hangs is named on all others, not waited for. As TensorFlow's servers do, it trusts who connects.
 """
 import collections
 import contextlib
@@ -9,15 +9,21 @@ import json
 import socket
 import threading
 import time
+from typing import NamedTuple
 
 from . import cluster as clusters
 from .errors import Interrupted, KwsError
 
-TIMEOUT = 300.0  # seconds that a worker may take to come to where the others wait
-START_TIMEOUT = 900.0  # seconds from the first worker to the last: a cluster starts its machines one by one
-SILENT = 10  # signs of life that may be missing
-BEATS = 100  # signs of life in TIMEOUT seconds
-_AGAIN = "the same command goes on from the last checkpoint"
+_MISSING_BEATS = 10  # signs of life that may be late or lost
+_HELLO_SECONDS = 10.0
+
+
+class Patience(NamedTuple):
+    """How many seconds a worker is waited for."""
+
+    start: float = 900.0  # from the first worker to the last: a cluster starts its machines one by one
+    work: float = 300.0  # until it comes to where the others wait
+    silence: float = 30.0  # between its signs of life, which do not depend on its work
 
 
 class Peers:
@@ -27,8 +33,8 @@ class Peers:
     busy: whether this worker is in the middle of a step, where it waits for the others if they are not.
     """
 
-    def __init__(self, cluster, timeout=TIMEOUT, start_timeout=START_TIMEOUT, on_loss=lambda: None):
-        self._cluster, self._timeout, self._on_loss = cluster, timeout, on_loss
+    def __init__(self, cluster, patience=Patience(), on_loss=lambda: None):
+        self._cluster, self._patience, self._on_loss = cluster, patience, on_loss
         self.lost, self.busy = None, False
         self._since = time.monotonic()
         self._sockets, self._ended, self._busy = {}, set(), {}  # by rank
@@ -37,7 +43,7 @@ class Peers:
         if cluster.size > 1:
             threading.Thread(target=self._beat, daemon=True).start()
             try:
-                (self._connect if cluster.rank else self._accept)(time.monotonic() + start_timeout, start_timeout)
+                (self._connect if cluster.rank else self._accept)(time.monotonic() + patience.start)
             except BaseException as error:
                 self.close(error)
                 raise
@@ -48,8 +54,8 @@ class Peers:
             return [value]
         if self._cluster.rank:
             self._send(0, {"value": value})
-            return self._take([0], 2 * self._timeout)[0]  # rank 0 knows who is missing: let it speak first
-        values = [value] + self._take(range(1, self._cluster.size), self._timeout)
+            return self._take([0], 2 * self._patience.work)[0]  # rank 0 knows who is missing: let it speak first
+        values = [value] + self._take(range(1, self._cluster.size), self._patience.work)
         for rank in range(1, self._cluster.size):
             self._send(rank, {"value": values})
         return values
@@ -79,7 +85,7 @@ class Peers:
         self._closing.set()
         reason = error and not isinstance(error, Interrupted) and (str(error) or type(error).__name__)
         for rank, connection in list(self._sockets.items()):
-            self._send(rank, {"end": reason or ""})
+            self._send(rank, {"lost": self.lost} if self.lost else {"end": reason or ""})
             with contextlib.suppress(OSError):
                 connection.shutdown(socket.SHUT_WR)
             connection.close()
@@ -92,23 +98,25 @@ class Peers:
 
         with self._changed:
             self._changed.wait_for(lambda: self.lost or len(here()) == len(ranks), seconds)
-            late = sorted(set(ranks) - set(here()))
-            ended = [rank for rank in ranks if rank in self._ended and not self._inbox[rank]]
-        if ended or late:
-            self._lose("%s ended before the others" % self._names(ended) if ended else
-                       "%s did not answer for %g s" % (self._names(late), seconds))
-        self.check()
+            missing = [rank for rank in ranks if not self._inbox[rank]]
+            ended = [rank for rank in missing if rank in self._ended]
+        if missing:
+            self._miss(ended or missing, "ended before the others" if ended else "did not answer for %g s" % seconds)
+            self.check()
         return [self._inbox[rank].popleft() for rank in ranks]
 
     def _names(self, ranks):
         return " and ".join(self._cluster.name(rank) for rank in ranks)
+
+    def _miss(self, ranks, how):
+        self._lose("%s %s; the same command goes on from the last checkpoint" % (self._names(ranks), how))
 
     def _lose(self, found):
         """Note what went wrong first, tell the others, and whoever waits here."""
         with self._changed:
             if self.lost or self._closing.is_set():
                 return
-            self.lost = "%s; %s" % (found, _AGAIN)
+            self.lost = found
             self._changed.notify_all()
         if not self._cluster.rank:
             for rank in list(self._sockets):
@@ -121,15 +129,14 @@ class Peers:
 
     def _beat(self):
         """Signs of life, and a look at how long the step takes."""
-        while not self._closing.wait(self._timeout / BEATS):
+        while not self._closing.wait(self._patience.silence / _MISSING_BEATS):
             for rank in list(self._sockets):
                 self._send(rank, {"busy": self.busy})
             waited = time.monotonic() - self._since
-            if self.busy and waited > self._timeout * (2 if self._cluster.rank else 1):
+            if self.busy and waited > self._patience.work * (2 if self._cluster.rank else 1):
                 idle = [rank for rank, busy in sorted(self._busy.items()) if not busy]
-                who = self._names(idle) + " did not come to" if idle else "no worker finished"
-                mine = self._cluster.name(self._cluster.rank)
-                self._lose("%s the step that %s began %.0f s ago" % (who, mine, waited))
+                how = "did not come to" if idle else "did not finish"
+                self._miss(idle or range(self._cluster.size), how + " a step that began %.0f s ago" % waited)
 
     def _listen(self, rank, lines):
         """Everything that a rank says, until it ends."""
@@ -146,11 +153,11 @@ class Peers:
                 elif "end" in message:
                     self._end(rank, message["end"])
                     return
-            self._lose("%s is gone" % self._cluster.name(rank))
+            self._miss([rank], "is gone")
         except socket.timeout:
-            self._lose("%s gave no sign of life for %g s" % (self._cluster.name(rank), self._silence))
+            self._miss([rank], "gave no sign of life for %g s" % self._patience.silence)
         except (OSError, ValueError):
-            self._lose("%s is gone" % self._cluster.name(rank))
+            self._miss([rank], "is gone")
 
     def _end(self, rank, reason):
         """A rank has said goodbye."""
@@ -160,7 +167,7 @@ class Peers:
             self._ended.add(rank)
             self._changed.notify_all()
 
-    def _accept(self, deadline, seconds):
+    def _accept(self, deadline):
         """Worker 0: wait for all the others."""
         host, port = _split(self._cluster.hub)
         with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as listener:
@@ -175,14 +182,14 @@ class Peers:
             while len(self._sockets) < self._cluster.size - 1:
                 self.check()
                 if time.monotonic() > deadline:
-                    missing = set(range(1, self._cluster.size)) - set(self._sockets)
-                    raise KwsError("%s did not start within %g s" % (self._names(sorted(missing)), seconds))
+                    missing = self._names(sorted(set(range(1, self._cluster.size)) - set(self._sockets)))
+                    raise KwsError("%s did not start within %g s" % (missing, self._patience.start))
                 with contextlib.suppress(socket.timeout):
                     self._welcome(*listener.accept())
 
     def _welcome(self, connection, address):
         """Let in a worker of this cluster; whoever speaks otherwise is none."""
-        connection.settimeout(min(5, self._silence))
+        connection.settimeout(_HELLO_SECONDS)
         lines = connection.makefile(encoding="utf-8")
         try:
             hello = json.loads(lines.readline(1 << 20))
@@ -202,26 +209,23 @@ class Peers:
             raise KwsError(wrong)
         self._join(rank, connection, lines)
 
-    def _connect(self, deadline, seconds):
+    def _connect(self, deadline):
         """The others: find worker 0, which may start later."""
         while True:
             try:
-                connection = socket.create_connection(_split(self._cluster.hub), timeout=5)
+                connection = socket.create_connection(_split(self._cluster.hub), _HELLO_SECONDS)
+                hello = {"rank": self._cluster.rank, "addresses": self._cluster.addresses}
+                connection.sendall(json.dumps(hello).encode() + b"\n")
                 break
             except OSError as error:
                 if time.monotonic() > deadline:
-                    raise KwsError("%s does not answer at %s since %g s: %s"
-                                   % (self._cluster.name(0), self._cluster.hub, seconds, error.strerror or error))
+                    raise KwsError("%s does not answer at %s since %g s: %s" % (
+                        self._cluster.name(0), self._cluster.hub, self._patience.start, error.strerror or error))
                 self._closing.wait(0.1)
         self._join(0, connection, connection.makefile(encoding="utf-8"))
-        self._send(0, {"rank": self._cluster.rank, "addresses": self._cluster.addresses})
-
-    @property
-    def _silence(self):
-        return SILENT * self._timeout / BEATS
 
     def _join(self, rank, connection, lines):
-        connection.settimeout(self._silence)
+        connection.settimeout(self._patience.silence)
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._sockets[rank] = connection
         threading.Thread(target=self._listen, args=(rank, lines), daemon=True).start()

@@ -16,12 +16,13 @@ tf = pytest.importorskip("tensorflow.compat.v1")
 
 from kwscli import cluster, distributed, network, run, session  # noqa: E402, after the check for TensorFlow
 from kwscli.errors import KwsError  # noqa: E402
+from kwscli.peers import Patience  # noqa: E402
 from kwscli.settings import DataSettings, FeatureSettings, TrainSettings  # noqa: E402
 from kwscli.workers import free_ports  # noqa: E402
 
 BATCH, STEPS, LABELS = 8, 20, ("_silence_", "_unknown_", "yes", "no")
-SHORT = 6.0  # seconds: the timeout of workers that are lost in a test
 WAIT = 60  # seconds after which a test that waits has failed
+SHORT = Patience(start=WAIT, work=4, silence=2)
 
 
 def described(batch_size):
@@ -197,7 +198,7 @@ def test_settings_that_differ_are_named_on_all():
 
     def check(environ):
         try:
-            with distributed.Collective(cluster.of(environ), WAIT) as collective:
+            with distributed.Collective(cluster.of(environ)) as collective:
                 collective.check_same({"kws": "1.0", "batch_size": 100 + collective.rank, "seed": 1})
         except KwsError as error:
             errors.append(str(error))
@@ -216,7 +217,7 @@ def test_settings_that_differ_are_named_on_all():
 
 
 @pytest.mark.parametrize("case, way, how", [
-    ("is_lost", "dies", "is gone"), ("is_lost", "hangs", "did not come to the step"),
+    ("is_lost", "dies", "is gone"), ("is_lost", "hangs", "did not come to a step"),
     ("is_lost_at_once", "freezes", "gave no sign of life"),
 ])
 def test_a_worker_that_is_lost_ends_the_other_with_its_name(workers, case, way, how):

@@ -3,15 +3,17 @@ import contextlib
 import json
 import socket
 import threading
+import time
 
 import pytest
 
 from kwscli import cluster
 from kwscli.errors import Interrupted, KwsError
-from kwscli.peers import Peers
+from kwscli.peers import Patience, Peers
 from kwscli.workers import free_ports
 
 WAIT = 20  # seconds after which a test that waits has failed
+IMPATIENT = Patience(start=WAIT, work=0.5, silence=WAIT / 10)
 
 
 class Line(contextlib.ExitStack):
@@ -23,10 +25,11 @@ class Line(contextlib.ExitStack):
         self.clusters = [cluster.of(environ) for environ in cluster.local(ports)]
         self.results = [None] * size
 
-    def run(self, *bodies, **settings):
+    def run(self, *bodies, patience=Patience(), **settings):
         """Call bodies[rank](peers of that rank) at the same time -> what each returned or raised."""
-        threads = [threading.Thread(target=self._run, args=(rank, *pair), daemon=True)
-                   for rank, pair in enumerate((body, settings) for body in bodies)]
+        settings["patience"] = patience
+        threads = [threading.Thread(target=self._run, args=(rank, body, settings), daemon=True)
+                   for rank, body in enumerate(bodies)]
         for thread in threads:
             thread.start()
         for thread in threads:
@@ -59,6 +62,7 @@ class Line(contextlib.ExitStack):
                 found = self.enter_context(socket.create_connection((host, int(port)), WAIT))
                 found.sendall("".join(line + "\n" for line in lines).encode())
                 return found
+            time.sleep(0.01)  # until it listens
 
     def hello(self, rank):
         return json.dumps({"rank": rank, "addresses": self.clusters[0].addresses})
@@ -95,8 +99,7 @@ def test_the_error_of_one_is_told_on_all(line):
     one = line(3)
     results = one.run(goes_on, fails, goes_on)
     assert results[1] == "no data here"
-    assert results[0] == results[2] == "%s ended: no data here; the same command goes on from the last checkpoint" % (
-        one.name(1))
+    assert results[0] == results[2] == "%s ended: no data here" % one.name(1)
 
 
 @pytest.mark.parametrize("error", [None, Interrupted("stopped", 15)])
@@ -116,18 +119,18 @@ def test_who_ends_in_order_is_only_missed_if_asked(line, error):
 
 @pytest.mark.parametrize("slow", [0, 1])
 def test_who_lives_but_does_not_answer_is_named(line, slow):
-    one, over = line(3), threading.Event()
+    one, over = line(3), threading.Barrier(3)
 
     def stuck(peers):
-        assert over.wait(WAIT)
+        over.wait(WAIT)
 
     def asks(peers):
         try:
             return peers.gather(0)
         finally:
-            over.set()
+            over.wait(WAIT)
 
-    results = one.run(*[stuck if rank == slow else asks for rank in range(3)], timeout=1)
+    results = one.run(*[stuck if rank == slow else asks for rank in range(3)], patience=IMPATIENT)
     assert "%s did not answer for" % one.name(slow) in results[2]
 
 
@@ -143,8 +146,8 @@ def test_who_does_not_come_to_a_step_is_named(line):
         over.set()
         return peers.lost
 
-    results = one.run(works, stuck, works, timeout=1, on_loss=lost.set)
-    assert results[0].startswith("%s did not come to the step that %s began" % (one.name(1), one.name(0)))
+    results = one.run(works, stuck, works, patience=IMPATIENT, on_loss=lost.set)
+    assert results[0].startswith("%s did not come to a step that began " % one.name(1))
 
 
 def test_a_step_that_nobody_ends_is_ended(line):
@@ -155,10 +158,12 @@ def test_a_step_that_nobody_ends_is_ended(line):
             assert lost.wait(WAIT)
         return peers.lost
 
-    assert line(2).run(works, works, timeout=1, on_loss=lost.set)[0].startswith("no worker finished the step")
+    one = line(2)
+    found = one.run(works, works, patience=IMPATIENT, on_loss=lost.set)[0]
+    assert found.startswith("%s and %s did not finish a step" % (one.name(0), one.name(1)))
 
 
-@pytest.mark.parametrize("close, how", [(True, "is gone"), (False, "gave no sign of life for 0.1 s")])
+@pytest.mark.parametrize("close, how", [(True, "is gone"), (False, "gave no sign of life for 0.5 s")])
 def test_who_dies_or_freezes_is_named(line, close, how):
     one = line(2)
     joined = threading.Event()
@@ -174,22 +179,24 @@ def test_who_dies_or_freezes_is_named(line, close, how):
             found.close()
 
     threading.Thread(target=dies, daemon=True).start()
-    assert one.run(asks, timeout=1)[0].startswith("%s %s; the same command" % (one.name(1), how))
+    found = one.run(asks, patience=Patience(WAIT, WAIT, silence=0.5))[0]
+    assert found.startswith("%s %s; the same command" % (one.name(1), how))
 
 
 def test_strangers_are_not_let_in(line):
     one = line(2)
-    threads = [threading.Thread(target=one.strange, args=(text,)) for text in ("GET / HTTP/1.1", "[]", "{}")]
-    for thread in threads:
-        thread.start()
-    assert one.run(lambda peers: peers.gather(0), lambda peers: peers.gather(1)) == [[0, 1], [0, 1]]
-    for thread in threads:
-        thread.join(WAIT)
+    hub = threading.Thread(target=one._run, args=(0, lambda peers: peers.gather(0), {}), daemon=True)
+    hub.start()
+    for text in ("GET / HTTP/1.1", "[]", "{}"):
+        one.strange(text)
+    one._run(1, lambda peers: peers.gather(1), {})
+    hub.join(WAIT)
+    assert one.results == [[0, 1], [0, 1]]
 
 
 def test_who_does_not_start_is_named(line):
     one = line(3)
-    found = one.run(len, lambda peers: peers.gather(0), start_timeout=0.5)
+    found = one.run(len, lambda peers: peers.gather(0), patience=Patience(start=0.5))
     assert found[0] == "%s did not start within 0.5 s" % one.name(2)
     assert found[1].startswith("%s ended: %s did not start" % (one.name(0), one.name(2)))
 
@@ -197,7 +204,7 @@ def test_who_does_not_start_is_named(line):
 def test_worker_0_that_does_not_start_is_named(line):
     one = line(2)
     one.results[1] = None
-    one._run(1, len, {"start_timeout": 0.2})
+    one._run(1, len, {"patience": Patience(start=0.2)})
     assert "%s does not answer at %s since 0.2 s: " % (one.name(0), one.clusters[0].hub) in one.results[1]
 
 

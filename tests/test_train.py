@@ -65,8 +65,12 @@ def unbroken(data, tmp_path_factory):
 
 
 def weights(path, step=STEPS):
-    """{variable: value} of a checkpoint, the optimiser's included."""
-    reader = tf.train.load_checkpoint(str(path / ("ds_cnn-%d.ckpt" % step)))
+    """{variable: value} of a checkpoint in a run directory, the optimiser's included."""
+    return weights_of_prefix(path / ("ds_cnn-%d.ckpt" % step))
+
+
+def weights_of_prefix(prefix):
+    reader = tf.train.load_checkpoint(str(prefix))
     return {name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map()}
 
 
