@@ -203,6 +203,7 @@ def prepare(data_path, archive, out, download, synthesize, force, as_json, **how
 @click.option("--overwrite", is_flag=True, help="Lose the run that is in the train dir.")
 @click.option("--check-nans", type=click.BOOL, default=False, metavar="BOOL",
               help="Find the tensor that is not a number.")
+@click.option("--workers", type=click.IntRange(1), help="Processes to start here that train together.  [default: 1]")
 @click.option("--data-threads", type=click.IntRange(1), default=None, help="Threads that make batches.  [default: 2]")
 @click.option("--model-architecture", "architecture", type=click.Choice(models.ARCHITECTURES), default="ds_cnn",
               show_default=True, help="Which network.")
@@ -222,6 +223,10 @@ def train(**values):
     from . import plan
 
     job = plan.plan(values)  # every setting is checked before TensorFlow is imported
+    if job.workers > 1:
+        from . import workers
+
+        raise SystemExit(workers.train(job.workers, job.device.device))
     from . import train as training
 
     outcome = training.train(job)

@@ -19,11 +19,13 @@ class NotANumber(KwsError):
 class Engine(contextlib.ExitStack):
     """The graphs of a `plan.Job` and the session they run in; closed as a context manager.
 
-    folder: where dumps and traces go. stride: training steps that one `advance` makes, more than 1 only on an NPU.
+    folder: where dumps and traces go. collective: what it does together with other workers.
+    stride: training steps that one `advance` makes, more than 1 only on an NPU.
     """
 
-    def __init__(self, job, folder):
+    def __init__(self, job, folder, collective):
         super().__init__()
+        self._collective = collective
         self.description, self.device = job.description, session.choose(job.device)
         for line in session.notes(self.device, job.device):
             say(line)
@@ -31,7 +33,7 @@ class Engine(contextlib.ExitStack):
         self._rate, self._upcoming = None, None
         with tf.Graph().as_default() as graph:
             self._build(job)
-            self._session = session.open_session(graph, self.device, job.device, folder)
+            self._session = session.open_session(graph, self.device, job.device, folder, collective)
             self.callback(self._session.close)
             try:
                 self._start(job)
@@ -46,8 +48,10 @@ class Engine(contextlib.ExitStack):
         description = self.description
         tf.set_random_seed(description.train.seed)
         self._iterator = self._batches_from_host() if self.stride > 1 else None
+        own = session.optimizer_of(self.device, job.device, self._collective.size)
         self._training = network.training(
-            description, session.optimizer_of(self.device, job.device), self._iterator and self._iterator.get_next()
+            description, lambda rate: self._collective.optimizer(own(rate)),
+            self._iterator and self._iterator.get_next(),
         )
         self._inference = network.inference(description, EVALUATION_BATCH)
         self._writer = checkpoint.Writer()
@@ -59,6 +63,7 @@ class Engine(contextlib.ExitStack):
         scaled = session.scales_loss(self.device, job.device)
         to_check = self._training._replace(gradients=()) if scaled else self._training
         self._checks = network.numeric_checks(to_check) if checked else tf.no_op()
+        self._shared = self._collective.broadcast(tf.global_variables())
         self._initialise = network.initialiser()
 
     def _batches_from_host(self):
@@ -94,10 +99,11 @@ class Engine(contextlib.ExitStack):
             self._rate = rate
         batch = next(self._upcoming) if self._fed else ()
         try:
-            if self._diagnostics.wants(step):
-                values = self._diagnostics.run(self._session, step, self._fetches, dict(zip(self._fed, batch)))
-            else:
-                values = self._call(*batch)
+            with self._collective.watched():
+                if self._diagnostics.wants(step):
+                    values = self._diagnostics.run(self._session, step, self._fetches, dict(zip(self._fed, batch)))
+                else:
+                    values = self._call(*batch)
         except tf.errors.InvalidArgumentError as error:  # of a numeric check; a line of it names the tensor
             names = self._diagnostics.overflow(self._session, step, dict(zip(self._fed, batch)))
             named = [line for line in str(error.message).splitlines() if line.startswith("in ")]
@@ -128,5 +134,11 @@ class Engine(contextlib.ExitStack):
             raise NotANumber("the weights are no longer numbers")
 
     def restore(self, prefix):
-        """Take back what `save` wrote. Raises checkpoint.UnreadableCheckpoint."""
-        self._writer.read(self._session, prefix)
+        """Take back what `save` wrote, on rank 0: `share` it. Raises checkpoint.UnreadableCheckpoint."""
+        if self._collective.rank == 0:
+            self._writer.read(self._session, prefix)
+
+    def share(self):
+        """Give every worker rank 0's variables: what was restored, and averages of batch norm, each worker's own."""
+        with self._collective.watched():
+            self._session.run(self._shared)

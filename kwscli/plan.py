@@ -1,8 +1,9 @@
 """The flags of `kws train` -> what to train and where, everything checked that can be before TensorFlow is loaded."""
+import dataclasses
 import os
 from typing import NamedTuple
 
-from . import dataset, labels, models, npu, prepare, run
+from . import cluster, dataset, labels, models, npu, prepare, run
 from .errors import KwsError
 from .models import costs
 from .progress import say
@@ -20,12 +21,16 @@ class Job(NamedTuple):
     data_threads: int
     summaries_dir: str
     log_name: str
+    cluster: cluster.Cluster
+    workers: int  # to start here; 1: this process trains
 
 
 def plan(values):
     """Flags {name: value, None where not given} -> Job."""
-    device = pick(DeviceSettings, values)
-    number = npu.device_number(device.device_id)
+    together = cluster.of()
+    workers = _workers(values["workers"], together)
+    device = _own_gpu(pick(DeviceSettings, values), together)
+    number = npu.device_number(values["device_id"])
     architecture = values["architecture"]
     if values["model_size"] and values["model_size_info"]:
         raise KwsError("--model-size and --model-size-info both say how large the network is; give one of them")
@@ -57,7 +62,24 @@ def plan(values):
         data_threads=values["data_threads"] or 2,
         summaries_dir=values["summaries_dir"],
         log_name="train_%d.log" % number,
+        cluster=together,
+        workers=workers,
     )
+
+
+def _workers(asked, together):
+    """How many processes to start here: none where this is one of several already."""
+    if together.size > 1 and asked not in (None, together.size):
+        raise KwsError("--workers %d, and the environment says that %d train together; leave --workers out"
+                       % (asked, together.size))
+    return 1 if together.size > 1 else asked or 1
+
+
+def _own_gpu(device, together):
+    """Workers on one machine take its GPUs in turn; NPUs are named by the rank table."""
+    if together.size == 1 or together.hccl or device.device_id is not None:
+        return device
+    return dataclasses.replace(device, device_id=together.local_ranks.index(together.rank))
 
 
 def _ensure_prepared(data_path, description):

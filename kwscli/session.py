@@ -185,9 +185,12 @@ def _keep_to_first(options):
                            % (key, wanted.get(key, ("", "unset"))[1], _first_options.get(key, ("", "unset"))[1]))
 
 
-def open_session(graph, device=None, settings=None, folder=""):
-    """A session on the graph, see `config`; the caller closes it."""
-    return tf.Session(graph=graph, config=config(device, settings, folder))
+def open_session(graph, device=None, settings=None, folder="", collective=None):
+    """A session on the graph, see `config`; the caller closes it. collective: of the workers it trains with."""
+    proto = config(device, settings, folder)
+    if collective:
+        collective.start(proto, device.kind)
+    return tf.Session(collective.target if collective else "", graph, proto)
 
 
 @contextlib.contextmanager

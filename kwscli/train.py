@@ -11,6 +11,7 @@ import numpy as np
 import tensorflow.compat.v1 as tf
 
 from . import batches, checkpoint, dataset, run
+from .distributed import Collective
 from .engine import Engine, NotANumber
 from .errors import Interrupted, KwsError
 from .evaluate import Result
@@ -36,19 +37,17 @@ class Outcome(NamedTuple):
 
 
 class _Features:
-    """The features of a split, computed once and kept: [n, frame_count, dct_coefficient_count]."""
+    """The features of this rank's part of a split, computed once: [n, frame_count, dct_coefficient_count]."""
 
-    def __init__(self, data, description, split, threads):
+    def __init__(self, data, description, split, threads, cluster):
         clips = batches.EvaluationSet(data, description.data, description.features, split)
-        parts = [slice(start, start + 100) for start in range(0, len(clips), 100)]
+        mine = np.arange(cluster.rank, len(clips), cluster.size)
+        parts = [mine[start : start + 100] for start in range(0, len(mine), 100)]
         computed = list(
             batches.ahead(lambda rows: mfcc(clips.clips(rows), description.features), parts, threads, threads + 1)
         )
-        self.targets = clips.targets
+        self.count, self.targets = len(clips), clips.targets[mine]
         self.features = np.concatenate(computed) if computed else None
-
-    def __len__(self):
-        return len(self.targets)
 
 
 def train(job):
@@ -57,26 +56,42 @@ def train(job):
     shares = description.data.validation_percentage, description.data.testing_percentage
     data = dataset.load(description.data_path, *shares)
     stream = batches.TrainingStream(
-        data, description.data, description.features, description.train.batch_size, description.train.seed
+        data, description.data, description.features, description.train.batch_size, description.train.seed,
+        job.cluster.rank, job.cluster.size,
     )
     description = dataclasses.replace(
         description, data_sha256=data.info["sha256"], versions=run.versions(tf.__version__)
     )
     job = job._replace(description=description)
-    with run.opened(job.run_path, description, job.log_name, job.overwrite) as directory:
-        with Engine(job, job.device.data_save_path or directory.file("data")) as engine:
-            splits = {split: _Features(data, description, split, job.data_threads) for split in dataset.SPLITS[1:]}
-            with contextlib.closing(_Trainer(engine, directory, stream, splits, job)) as trainer:
+    with Collective(job.cluster) as collective, collective.folder(job.run_path) as path, \
+            run.opened(path, description, job.log_name, job.overwrite) as directory:
+        collective.check_same(_comparable(description))
+        job = job._replace(summaries_dir=job.summaries_dir if collective.rank == 0 else None)
+        with Engine(job, job.device.data_save_path or directory.file("data"), collective) as engine:
+            splits = {
+                split: _Features(data, description, split, job.data_threads, job.cluster)
+                for split in dataset.SPLITS[1:]
+            }
+            with contextlib.closing(_Trainer(engine, directory, stream, splits, job, collective)) as trainer:
                 trainer.train()
                 outcome = trainer.finish(started)
-        directory.finish(summary_of(outcome, description))
+        directory.finish(summary_of(outcome, description, collective.size))
         return outcome
+
+
+def _comparable(description):
+    """What must be the same on every worker, by name; data may lie elsewhere as long as they are the same."""
+    values = description.to_json()
+    del values["data_path"], values["start_checkpoint"]
+    groups = [one if isinstance(one, dict) else {name: one} for name, one in values.items()]
+    return {name: one for group in groups for name, one in group.items()}
 
 
 class _Trainer:
     """The loop over the steps, and what it writes down."""
 
-    def __init__(self, engine, directory, stream, splits, job):
+    def __init__(self, engine, directory, stream, splits, job, collective):
+        self._collective = collective
         self._engine, self._directory, self._stream, self._splits = engine, directory, stream, splits
         self._settings, self._labels, self._threads = job.description.train, job.description.labels, job.data_threads
         self._step, self._seconds, self._waited, self._best = 0, 0.0, 0.0, None
@@ -98,12 +113,15 @@ class _Trainer:
     def _announce(self, job):
         say("Training %s (%s weights) on %s: %s clips an epoch, %s steps of %d, into %s." % (
             job.description.architecture, "{:,}".format(self._engine.weight_count), self._engine.device.name,
-            "{:,}".format(self._stream.epoch_size), "{:,}".format(self._settings.step_count), self._settings.batch_size,
+            "{:,}".format(self._stream.epoch_size), "{:,}".format(self._settings.step_count), self._global_batch(),
             self._directory.path,
         ))
 
+    def _global_batch(self):
+        return self._settings.batch_size * self._collective.size
+
     def _go_on(self):
-        """Go on from the last whole checkpoint, if there is one."""
+        """Go on from the last whole checkpoint, if there is one; rank 0's, on all."""
         found = None
         for entry in reversed(self._directory.checkpoints):
             try:
@@ -114,6 +132,9 @@ class _Trainer:
                 say("%s; using the one before." % error)
         if self._directory.checkpoints and not found:
             raise KwsError("no checkpoint in %s can be read; train anew with --overwrite" % self._directory.path)
+        found = self._collective.shared(found)
+        found = found and run.Checkpoint(*found)
+        self._engine.share()
         self._directory.go_on_from(found)
         if found:
             self._step, self._seconds, self._loss = found.step, found.seconds, found.loss
@@ -134,16 +155,17 @@ class _Trainer:
             while self._step < settings.step_count:
                 before = self._step
                 self._advance()
+                stop = self._collective.any(signals.received or 0)  # all after the same step
                 note = ""
                 if self._passed(before, METRICS_EVERY):
                     note, since = self._tell(*since), (self._seconds, self._step)
                 progress.update(self._step - before, note)
                 if self._passed(before, settings.eval_step_interval):
                     self._validate()
-                elif self._passed(before, settings.save_interval) or signals.received:
+                elif self._passed(before, settings.save_interval) or stop:
                     self._save()
-                if signals.received:
-                    self._stop(signals.received)
+                if stop:
+                    self._stop(stop)
 
     def _passed(self, before, interval):
         """Whether a multiple of `interval` lies in the steps just made, or they were the last."""
@@ -177,7 +199,7 @@ class _Trainer:
             "loss": self._loss,
             "accuracy": self._accuracy,
             "learning_rate": self._settings.rate_at(self._step),
-            "examples_per_second": (self._step - step_before) * self._settings.batch_size / elapsed,
+            "examples_per_second": (self._step - step_before) * self._global_batch() / elapsed,
             "data_wait": self._waited / elapsed,
             "skipped_steps": self._engine.skipped(self._step),
             "elapsed": time.monotonic() - self._started,
@@ -208,10 +230,13 @@ class _Trainer:
     def _evaluate(self, split):
         """The Result of the present weights on a split, None where it has no clips."""
         clips = self._splits[split]
-        if not len(clips):
+        if not clips.count:
             say("No %s clips: nothing to judge the network by; raise --%s-percentage." % (split, split))
             return None
-        return Result.of(self._labels, clips.targets, self._engine.scores(clips.features))
+        self._engine.share()
+        scores = self._engine.scores(clips.features) if len(clips.targets) else np.zeros((0, len(self._labels)))
+        mine = Result.of(self._labels, clips.targets, scores)
+        return mine._replace(confusion=self._collective.sum(mine.confusion))
 
     def _save(self):
         try:

@@ -2,33 +2,23 @@
 import collections
 import contextlib
 import ctypes
+import functools
+import importlib.util
 import os
 import queue
 import signal
-import socket
 import subprocess
 import sys
+import tempfile
 import threading
 
+from . import cluster, rank_table
 from .errors import KwsError
+from .sockets import free_ports
 
 LAST_LINES = 10
 GRACE = 10.0  # seconds that the others have to end by themselves when one has
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
-
-
-@contextlib.contextmanager
-def free_ports(count):
-    """`count` ports of the loopback interface, kept free for the processes that are told their numbers.
-
-    They stay bound here but do not listen: the system gives them to nobody, and who names one may listen on it.
-    """
-    with contextlib.ExitStack() as stack:
-        held = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for one in held:
-            one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            one.bind(("127.0.0.1", 0))
-        yield [one.getsockname()[1] for one in held]
 
 
 def launch(size, command, environments):
@@ -43,10 +33,21 @@ def launch(size, command, environments):
         with _forwarded(workers):
             try:
                 for rank, more in enumerate(environments(ports)):
-                    workers.start(rank, command, dict(os.environ, no_grpc_proxy="127.0.0.1,localhost", **more))
+                    workers.start(rank, command, dict(os.environ, **more))
                 return workers.wait()
             finally:
                 workers.end()
+
+
+def train(size, device):
+    """Run this very command as `size` workers -> exit status."""
+    command = [sys.executable, "-m", "kwscli"] + sys.argv[1:]
+    if device != "npu" and not (device == "auto" and importlib.util.find_spec("npu_bridge")):
+        return launch(size, command, cluster.local)
+    with tempfile.TemporaryDirectory(prefix="kws-") as folder:
+        table = os.path.join(folder, "rank_table.json")
+        rank_table.write(table, size)
+        return launch(size, command, functools.partial(cluster.local_npus, table))
 
 
 @contextlib.contextmanager

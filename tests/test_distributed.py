@@ -18,7 +18,7 @@ from kwscli import cluster, distributed, network, run, session  # noqa: E402, af
 from kwscli.errors import KwsError  # noqa: E402
 from kwscli.peers import Patience  # noqa: E402
 from kwscli.settings import DataSettings, FeatureSettings, TrainSettings  # noqa: E402
-from kwscli.workers import free_ports  # noqa: E402
+from kwscli.sockets import free_ports  # noqa: E402
 
 BATCH, STEPS, LABELS = 8, 20, ("_silence_", "_unknown_", "yes", "no")
 WAIT = 60  # seconds after which a test that waits has failed
@@ -142,11 +142,12 @@ def workers(tmp_path):
     def start(case, argument):
         ports = started.enter_context(free_ports(3))
         root = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..")
+        usual = dict(os.environ, PYTHONPATH=root, http_proxy="http://127.0.0.1:9")  # which nobody must go through
         processes = []
         for environ in cluster.local(ports):
             processes.append(subprocess.Popen(
                 [sys.executable, __file__, case, argument], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                env=dict(os.environ, PYTHONPATH=root, **environ), universal_newlines=True,
+                env=dict(usual, **environ), universal_newlines=True,
             ))
             started.callback(processes[-1].communicate)
             started.callback(processes[-1].kill)

@@ -1,4 +1,4 @@
-"""Every architecture through the command line: it learns, survives an interruption, and is measured, used and exported."""
+"""Every architecture through the command line: it learns, survives an interruption, is measured, used and exported."""
 import json
 
 import pytest
@@ -8,7 +8,9 @@ from kwscli import models, run, train
 
 pytest.importorskip("tensorflow.compat.v1")
 
-STEPS = ("--how_many_training_steps", "40,20", "--batch_size", "20", "--eval_step_interval", "60", "--save_interval", "30")
+STEPS = (
+    "--how_many_training_steps", "40,20", "--batch_size", "20", "--eval_step_interval", "60", "--save_interval", "30"
+)
 # Where 0.005 is not the rate that a few steps want.
 RATES = {"ds_cnn": "0.02,0.005", "single_fc": "0.0005,0.0001", "bc_resnet": "0.02,0.005", "gru": "0.003,0.001"}
 

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from kwscli import workers
+from kwscli import sockets, workers
 from kwscli.errors import KwsError
 
 WAIT = 20  # seconds after which a test that waits has failed
@@ -105,7 +105,7 @@ def test_every_worker_can_listen_on_its_port_and_none_stays_bound(launcher):
 
 
 def test_free_ports_are_given_to_nobody_else():
-    with workers.free_ports(2) as ports, socket.socket() as other:
+    with sockets.free_ports(2) as ports, socket.socket() as other:
         with pytest.raises(OSError):
             other.bind(("127.0.0.1", ports[0]))
 

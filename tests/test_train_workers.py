@@ -1,0 +1,107 @@
+"""`kws train --workers N`: the same update as one worker with the N-fold batch; a worker that dies ends all, by name."""
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from test_train import data, weights_of_prefix  # noqa: F401  (data is a fixture)
+
+from kwscli import cli, run
+
+pytest.importorskip("tensorflow.compat.v1")
+
+# No batch norm, whose statistics are each worker's own.
+COMMAND = "train --wanted_words low,high --model_architecture dnn --model_size_info 16 16 --how_many_training_steps 20 " \
+          "--learning_rate 0.01 --eval_step_interval 10 --save_interval 5".split()
+
+
+# Long enough to be killed in the middle.
+LONG = "--workers 2 --batch_size 10 --how_many_training_steps 400 --eval_step_interval 100 --save_interval 50".split()
+
+
+def start(data, path, *flags):  # noqa: F811
+    root = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    return subprocess.Popen(
+        [sys.executable, "-W", "ignore", "-m", "kwscli", *COMMAND, "--data-path", data, "--train-dir", str(path), *flags],
+        env=dict(os.environ, PYTHONPATH=root), stdout=subprocess.PIPE, stderr=subprocess.PIPE, universal_newlines=True,
+    )
+
+
+def ended(child):
+    """(exit status, stderr) of a process."""
+    stderr = child.communicate(timeout=120)[1]
+    return child.returncode, stderr
+
+
+@pytest.fixture(scope="module")
+def two(data, tmp_path_factory):  # noqa: F811
+    path = tmp_path_factory.mktemp("two") / "run"
+    status, stderr = ended(start(data, path, "--workers", "2", "--batch_size", "10"))
+    assert status == 0, stderr
+    assert "20 steps of 20" in stderr
+    return path
+
+
+@pytest.fixture(scope="module")
+def unbroken(data, tmp_path_factory):  # noqa: F811
+    path = tmp_path_factory.mktemp("unbroken") / "run"
+    status, stderr = ended(start(data, path, *LONG))
+    assert status == 0, stderr
+    return path
+
+
+def weights(path, step=20):
+    return weights_of_prefix(path / ("dnn-%d.ckpt" % step))
+
+
+def test_two_workers_are_one_with_the_double_batch(two, data, tmp_path):  # noqa: F811
+    one = CliRunner().invoke(
+        cli.cli, COMMAND + ["--data-path", data, "--train-dir", str(tmp_path / "one"), "--batch_size", "20"]
+    )
+    assert one.exit_code == 0, one.output
+    mine, theirs = weights(two), weights(tmp_path / "one")
+    for name in theirs:
+        np.testing.assert_allclose(mine[name], theirs[name], atol=1e-5, err_msg=name)
+    accuracies = [
+        [line["validation_accuracy"] for line in run.read_metrics(str(path)) if "validation_accuracy" in line]
+        for path in (two, tmp_path / "one")
+    ]
+    assert accuracies[0] == accuracies[1]
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_a_worker_that_dies_ends_all_and_the_same_command_goes_on(unbroken, data, tmp_path, rank):  # noqa: F811
+    child = start(data, tmp_path / "run", *LONG)
+    for line in child.stderr:  # until training has begun and both workers are there
+        if line.startswith("Step 100: Validation"):
+            break
+    with open("/proc/%d/task/%d/children" % (child.pid, child.pid)) as children:
+        workers = {worker_rank(int(pid)): int(pid) for pid in children.read().split()}
+    os.kill(workers[rank], signal.SIGKILL)
+    status, stderr = ended(child)
+    assert status == 1 and re.search(r"Error: worker %d .*SIGKILL" % rank, stderr), stderr
+    assert not any(os.path.exists("/proc/%d" % pid) for pid in workers.values())
+    status, stderr = ended(start(data, tmp_path / "run", *LONG))
+    assert status == 0, stderr
+    mine, theirs = weights(tmp_path / "run", 400), weights(unbroken, 400)
+    assert all((mine[name] == theirs[name]).all() for name in theirs)
+
+
+def worker_rank(pid):
+    with open("/proc/%d/environ" % pid, "rb") as environ:
+        told = dict(entry.partition(b"=")[::2] for entry in environ.read().split(b"\0"))
+    return json.loads(told[b"TF_CONFIG"].decode())["task"]["index"]
+
+
+def test_workers_and_environment_must_agree(data, monkeypatch):  # noqa: F811
+    addresses = ["127.0.0.1:%d" % port for port in (2222, 2223, 2224)]
+    told = {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": 0}}
+    monkeypatch.setenv("TF_CONFIG", json.dumps(told))
+    result = CliRunner().invoke(cli.cli, COMMAND + ["--data-path", data, "--workers", "2"])
+    assert result.exit_code == 1
+    assert "--workers 2, and the environment says that 3 train together" in result.output
