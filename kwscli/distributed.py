@@ -105,7 +105,7 @@ class Collective:
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
         share = max(1, cores // len(self._cluster.local_ranks))
         proto.intra_op_parallelism_threads = proto.intra_op_parallelism_threads or share
-        # With one thread only, a collective of TensorFlow 1.15 that waits is in the way: 1.77 times one worker, not 1.86.
+        # With one thread only, a collective of TensorFlow 1.15 that waits is in the way.
         proto.inter_op_parallelism_threads = proto.inter_op_parallelism_threads or max(2, share)
         address = self._cluster.addresses[self.rank]
         sockets.without_proxy(self._cluster.addresses)

@@ -1,4 +1,4 @@
-"""`kws train --workers N`: the same update as one worker with the N-fold batch; a worker that dies ends all, by name."""
+"""`kws train --workers N`: the update of one worker with the N-fold batch; a worker that dies ends all, by name."""
 import json
 import os
 import re
@@ -16,8 +16,10 @@ from kwscli import cli, run
 pytest.importorskip("tensorflow.compat.v1")
 
 # No batch norm, whose statistics are each worker's own.
-COMMAND = "train --wanted_words low,high --model_architecture dnn --model_size_info 16 16 --how_many_training_steps 20 " \
-          "--learning_rate 0.01 --eval_step_interval 10 --save_interval 5".split()
+COMMAND = (
+    "train --wanted_words low,high --model_architecture dnn --model_size_info 16 16 --how_many_training_steps 20 "
+    "--learning_rate 0.01 --eval_step_interval 10 --save_interval 5"
+).split()
 
 
 # Long enough to be killed in the middle.
@@ -26,8 +28,9 @@ LONG = "--workers 2 --batch_size 10 --how_many_training_steps 400 --eval_step_in
 
 def start(data, path, *flags):  # noqa: F811
     root = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    command = [sys.executable, "-W", "ignore", "-m", "kwscli", *COMMAND, "--data-path", data, "--train-dir", str(path)]
     return subprocess.Popen(
-        [sys.executable, "-W", "ignore", "-m", "kwscli", *COMMAND, "--data-path", data, "--train-dir", str(path), *flags],
+        command + list(flags),
         env=dict(os.environ, PYTHONPATH=root), stdout=subprocess.PIPE, stderr=subprocess.PIPE, universal_newlines=True,
     )
 
