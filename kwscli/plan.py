@@ -69,6 +69,10 @@ def plan(values):
 
 def _workers(asked, together):
     """How many processes to start here: none where this is one of several already."""
+    if together.hccl:
+        raise KwsError("several NPUs do not train together yet (%d in $RANK_TABLE_FILE): nothing would give all of them"
+                       " the weights of a checkpoint; unset $RANK_TABLE_FILE and $RANK_SIZE to train on one"
+                       % together.size)
     if together.size > 1 and asked not in (None, together.size):
         raise KwsError("--workers %d, and the environment says that %d train together; leave --workers out"
                        % (asked, together.size))

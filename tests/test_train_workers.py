@@ -108,3 +108,16 @@ def test_workers_and_environment_must_agree(data, monkeypatch):  # noqa: F811
     result = CliRunner().invoke(cli.cli, COMMAND + ["--data-path", data, "--workers", "2"])
     assert result.exit_code == 1
     assert "--workers 2, and the environment says that 3 train together" in result.output
+
+
+def test_several_npus_are_refused_until_they_share_a_checkpoint(data, monkeypatch, tmp_path):  # noqa: F811
+    devices = [{"device_id": str(i), "device_ip": "10.0.0.%d" % i, "rank_id": str(i)} for i in range(2)]
+    table = {"status": "completed", "version": "1.0", "server_count": "1",
+             "server_list": [{"server_id": "10.0.0.10", "device": devices}]}
+    (tmp_path / "table.json").write_text(json.dumps(table))
+    told = {"RANK_TABLE_FILE": str(tmp_path / "table.json"), "RANK_SIZE": "2", "RANK_ID": "0", "JOB_ID": "1"}
+    for name, value in dict(told, ASCEND_DEVICE_ID="0").items():
+        monkeypatch.setenv(name, value)
+    result = CliRunner().invoke(cli.cli, COMMAND + ["--data-path", data])
+    assert result.exit_code == 1
+    assert "several NPUs do not train together yet (2 in $RANK_TABLE_FILE)" in result.output
