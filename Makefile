@@ -22,7 +22,7 @@ $(INSTALLED): setup.cfg setup.py
 	@touch $@
 
 demo: $(INSTALLED)  ## synthesise spoken words, train on them, measure, label, freeze
-	@PATH="$(BIN):$$PATH" sh tests/demo.sh $(DEMO)
+	@PATH="$(abspath $(BIN)):$$PATH" sh tests/demo.sh $(DEMO)
 
 test: $(INSTALLED)  ## run every test
 	$(BIN)/python -m pytest
