@@ -193,7 +193,7 @@ def test_nested_extended_headers_end_in_an_error(read):
     (gzip.compress(b"text"), "damaged or not a tar"), (gzip.compress(b""), "ends in the middle"),
     (b"BZh9junk", "damaged"),
     (gzip.compress(tar_bytes()) + b"rubbish", "damaged"), (tar_bytes() + b"r" * 600, "damaged"),
-], ids="empty text cut gzipped-text gzipped-nothing bzip2 gzip-and-rubbish tar-and-rubbish".split())  # gzip has the time
+], ids="empty text cut gzipped-text gzipped-nothing bzip2 gzip-and-rubbish tar-and-rubbish".split())
 def test_what_is_no_archive_is_said_to_be_none(read, data, why):
     with pytest.raises(KwsError, match=why) as error:
         read(data)
