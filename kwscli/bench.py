@@ -1,48 +1,57 @@
-"""`kws bench`: the speed of every part, measured in one run.
+"""`kws bench`: the speed of every part, measured in one run; whole trainings are `kws train` in processes of their own.
 
 Machines are shared, so what belongs together is measured in turns, and ratios mean more than figures.
 """
 import contextlib
+import functools
 import os
 import platform
 import subprocess
+import sys
 import tarfile
 import tempfile
 import time
+from typing import NamedTuple
 
 import numpy as np
 
-from . import batches, dataset, plan, prepare, run
+from . import batches, dataset, prepare, run
+from .errors import KwsError
 from .features import mfcc
 from .settings import FeatureSettings
 
-ROUNDS = 3
-BARE_STEPS = 60
-TRAINED_STEPS = 450  # one validation and two checkpoints among them
+BARE_STEPS = 100
+SCALING_STEPS = 150
 WARM_UP_STEPS = 50
 """Steps at the start that are not counted: TensorFlow is still choosing how to compute."""
 
 
-def median_seconds(function, repeats):
-    """The median duration of a call."""
-    seconds = []
-    for _ in range(repeats):
-        began = time.perf_counter()
-        function()
-        seconds.append(time.perf_counter() - began)
-    return float(np.median(seconds))
+def quick(values):
+    """What a quarter of the measurements stay below: other work on a shared machine spoils some of them."""
+    return float(np.percentile(values, 25))
+
+
+def in_tens(function, calls):
+    """[calls / 10, 2]: seconds and processor seconds (of all threads here) of a call, over ten calls each."""
+    found = []
+    for _ in range(calls // 10):
+        began = time.perf_counter(), time.process_time()
+        for _ in range(10):
+            function()
+        found.append((time.perf_counter() - began[0], time.process_time() - began[1]))
+    return np.array(found) / 10
 
 
 def mfcc_speeds(clips, threads):
     """Clips a second on one thread and on `threads`."""
     settings = FeatureSettings()
-    one = len(clips) / median_seconds(lambda: mfcc(clips, settings), 20)
+    one = len(clips) / quick(in_tens(lambda: mfcc(clips, settings), 100)[:, 0])
 
     def on_all():
-        for _ in batches.ahead(lambda _: mfcc(clips, settings), range(20), threads, threads):
+        for _ in batches.ahead(lambda _: mfcc(clips, settings), range(10), threads, threads):
             pass
 
-    return one, 20 * len(clips) / median_seconds(on_all, 3)
+    return one, 10 * len(clips) / quick(in_tens(on_all, 40)[:, 0])
 
 
 class Bare:
@@ -60,13 +69,13 @@ class Bare:
             self._session.run(initialise)
             self._session.run(training.set_rate, {training.new_rate: description.train.learning_rate[0]})
             graph.finalize()
-        self._call = self._session.make_callable([training.loss, training.step], [training.features, training.targets])
-        self._batch = batch
+        step = self._session.make_callable([training.loss, training.step], [training.features, training.targets])
+        self._step = functools.partial(step, *batch)
+        in_tens(self._step, WARM_UP_STEPS)
 
-    def milliseconds(self):
-        for _ in range(10):
-            self._call(*self._batch)
-        return 1000 * median_seconds(lambda: self._call(*self._batch), BARE_STEPS)
+    def seconds(self):
+        """As `in_tens`."""
+        return in_tens(self._step, BARE_STEPS)
 
     def close(self):
         self._session.close()
@@ -94,23 +103,55 @@ class PerClip:
         self._session = session.open_session(graph)
         self._call = self._session.make_callable(features, [clip])
 
-    def milliseconds(self, clips):
-        return 1000 * median_seconds(lambda: [self._call(clip[:, np.newaxis]) for clip in clips], 5)
+    def seconds(self, clips):
+        """As `in_tens`, of a batch."""
+        return in_tens(lambda: [self._call(clip[:, np.newaxis]) for clip in clips], 20)
 
     def close(self):
         self._session.close()
 
 
-def trained(job):
-    """Train as `kws train` does -> (ms a step with everything, share of time waiting for data)."""
-    from .train import train
+class Training(NamedTuple):
+    """What a whole training showed of itself, past its first steps."""
 
-    with contextlib.redirect_stderr(open(os.devnull, "w")):
-        train(job)
-    lines = [line for line in run.read_metrics(job.run_path) if "loss" in line and line["step"] >= WARM_UP_STEPS]
-    first, last = lines[0], lines[-1]
-    milliseconds = 1000 * (last["elapsed"] - first["elapsed"]) / (last["step"] - first["step"])
-    return milliseconds, float(np.mean([line["data_wait"] for line in lines]))
+    run_path: str
+    examples_per_second: float
+    between_steps: float  # seconds a step: validation, checkpoints, logs
+    data_wait: float  # share of the time
+
+
+class Trainings:
+    """Trainings by `kws train` of the same network on the same words."""
+
+    def __init__(self, data_path, folder, architecture):
+        counts = dataset.read_info(data_path)["words"]
+        words = sorted(counts, key=lambda word: -counts[word]["training"])[:10]
+        self._folder, self._count = folder, 0
+        self._flags = [
+            "--data-path", data_path, "--model-architecture", architecture, "--wanted-words", ",".join(words),
+            "--learning-rate", "0.0005", "--how-many-training-steps",
+        ]
+
+    def run(self, steps, workers=1, cores=None):
+        """Train for some steps, on some of the processors -> Training."""
+        self._count += 1
+        path = os.path.join(self._folder, "run%d" % self._count)
+        pinned = functools.partial(os.sched_setaffinity, 0, cores) if cores else None
+        command = [sys.executable, "-W", "ignore", "-m", "kwscli", "train", *self._flags, str(steps)]
+        child = subprocess.run(
+            command + ["--workers", str(workers), "--train-dir", path], preexec_fn=pinned,
+            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, universal_newlines=True,
+        )
+        if child.returncode:
+            raise KwsError("kws train ended with status %d: %s" % (child.returncode, child.stderr.strip()))
+        first, *lines = [one for one in run.read_metrics(path) if "loss" in one and one["step"] >= WARM_UP_STEPS]
+        speeds = np.array([line["examples_per_second"] for line in lines])
+        batch = workers * run.read_description(os.path.join(path, run.MODEL)).train.batch_size
+        elapsed = (lines[-1]["elapsed"] - first["elapsed"]) / (lines[-1]["step"] - first["step"])
+        return Training(
+            path, float(np.percentile(speeds, 75)), float(elapsed - np.mean(batch / speeds)),
+            float(np.mean([line["data_wait"] for line in lines])),
+        )
 
 
 def prepare_against_gzip(folder, archive):
@@ -123,38 +164,26 @@ def prepare_against_gzip(folder, archive):
     return unpacked - began, time.perf_counter() - unpacked
 
 
-def job_of(data_path, folder, number, architecture):
-    """A plan.Job of TRAINED_STEPS steps on the ten keywords, or on the words that have the most clips."""
-    counts = dataset.read_info(data_path)["words"]
-    words = sorted(counts, key=lambda word: -counts[word]["training"])[:10]
-    values = dict.fromkeys(
-        ("validation_percentage", "start_checkpoint", "summaries_dir", "model_size", "model_size_info", "data_threads")
-    )
-    return plan.plan(dict(
-        values, data_path=data_path, train_dir=os.path.join(folder, "run%d" % number), architecture=architecture,
-        wanted_words=tuple(words), how_many_training_steps=(TRAINED_STEPS,), learning_rate=(0.0005,),
-        overwrite=True, check_nans=False,
-    ))
-
-
-def benchmark(data_path=None, architecture="ds_cnn"):
+def benchmark(data_path, architecture, steps, rounds):
     """Yield (what was measured, figure); without prepared data in `data_path`, on a synthesised corpus."""
     with tempfile.TemporaryDirectory() as folder:
         if not data_path:
             data_path = os.path.join(folder, "data")
             prepare.prepare(prepare.PrepareSettings(prepare.source_of(data_path, synthesize=""), data_path))
-        yield from measured(data_path, folder, architecture)
+        trainings = Trainings(data_path, folder, architecture)
+        yield from _speed_of_training(data_path, trainings, steps, rounds)
+        yield from _scaling(trainings, rounds)
+        yield from _speed_of_preparing(data_path, folder, rounds)
 
 
-def measured(data_path, folder, architecture):
-    """Yield (what, figure) in the order of the table."""
+def _speed_of_training(data_path, trainings, steps, rounds):
     import tensorflow.compat.v1 as tf
 
     cores = len(os.sched_getaffinity(0))
     yield "machine", "%s, %d cores, Python %s, TensorFlow %s" % (
         platform.machine(), cores, platform.python_version(), tf.__version__)
-    job = job_of(data_path, folder, 0, architecture)
-    description = job.description
+    first = trainings.run(steps)
+    description = run.read_description(os.path.join(first.run_path, run.MODEL))
     stream = batches.TrainingStream(
         dataset.load(data_path), description.data, description.features, description.train.batch_size, 1
     )
@@ -162,42 +191,62 @@ def measured(data_path, folder, architecture):
     one, everyone = mfcc_speeds(clips, cores)
     yield "MFCC, one core", "%.0f clips/s (%.1f ms for 100)" % (one, 100000 / one)
     yield "MFCC, %d cores" % cores, "%.0f clips/s" % everyone
-    yield "augmented batch of 100 with its features, one core", "%.1f ms" % (
-        1000 * median_seconds(lambda: stream.batch(2), 20))
+    batch_cost = quick(in_tens(functools.partial(stream.batch, 2), 100)[:, 1])
+    yield "augmented batch of %d with its features, one core" % len(clips), "%.1f ms" % (1000 * batch_cost)
 
-    bare_times, full, waits, baseline = [], [], [], []
+    bare_times, per_clip_times, full = [], [], [first]
     batch = mfcc(clips, description.features), targets
     with contextlib.closing(Bare(description, batch)) as bare, contextlib.closing(PerClip()) as per_clip:
-        for number in range(ROUNDS):
-            bare_times.append(bare.milliseconds())
-            milliseconds, wait = trained(job_of(data_path, folder, number, architecture))
-            full.append(milliseconds)
-            waits.append(wait)
-            bare_times.append(bare.milliseconds())
-            baseline.append(per_clip.milliseconds(clips) + bare_times[-1])
-    step, end_to_end = float(np.median(bare_times)), float(np.median(full))
-    yield "training step alone, constant batch", "%.1f ms" % step
-    yield "training step with everything (live data, logs, checkpoints)", "%.1f ms" % end_to_end
-    yield "  speed of the step alone that is left", "%.0f %%" % (100 * step / end_to_end)
-    yield "  time spent waiting for data", "%.0f %%" % (100 * np.mean(waits))
+        for _ in range(rounds):
+            bare_times.append(bare.seconds())
+            full.append(trainings.run(steps))
+            bare_times.append(bare.seconds())
+            per_clip_times.append(per_clip.seconds(clips))
+    step, step_cost = (quick(column) for column in np.concatenate(bare_times).T)
+    per_clip = step + quick(np.concatenate(per_clip_times)[:, 0])
+    fastest = max(one.examples_per_second for one in full)
+    end_to_end = len(clips) / fastest + np.median([one.between_steps for one in full])
+    least = max(step, (step_cost + batch_cost) / cores)
+    yield "training step alone, constant batch", "%.1f ms, %.1f ms of processor time" % (1000 * step, 1000 * step_cost)
+    yield "training step with everything (live data, logs, checkpoints)", "%.1f ms" % (1000 * end_to_end)
+    yield "  speed of the step alone that is left", "%.0f %% (batches and steps keep all cores busy at %.0f %%)" % (
+        100 * step / end_to_end, 100 * step / least)
+    yield "  time spent waiting for data", "%.0f %%" % (100 * np.mean([one.data_wait for one in full]))
     yield "baseline: one session call a clip for features", "%.1f ms a step, %.1f times ours" % (
-        np.median(baseline), np.median(baseline) / end_to_end)
-    yield "evaluation, features and inference", "%.0f clips/s" % evaluation_speed(job.run_path, data_path)
+        1000 * per_clip, per_clip / end_to_end)
+    yield "evaluation, features and inference", "%.0f clips/s" % _evaluation_speed(first.run_path, data_path)
 
+
+def _scaling(trainings, rounds):
+    """Two workers with a core each against one with one."""
+    cores = sorted(os.sched_getaffinity(0))[:2]
+    if len(cores) < 2:
+        yield "two workers with a core each", "needs two cores"
+        return
+    pairs = [
+        (trainings.run(SCALING_STEPS, cores=cores[:1]), trainings.run(SCALING_STEPS, workers=2, cores=cores))
+        for _ in range(rounds)
+    ]
+    one, two = np.max([[training.examples_per_second for training in pair] for pair in pairs], axis=0)
+    yield "one worker on one core", "%.0f examples/s" % one
+    yield "two workers with a core each", "%.0f examples/s, %.2f times as many" % (two, two / one)
+
+
+def _speed_of_preparing(data_path, folder, rounds):
     archive = _archive_of(data_path, folder)
-    pairs = [prepare_against_gzip(folder, archive) for _ in range(ROUNDS)]
+    pairs = [prepare_against_gzip(folder, archive) for _ in range(rounds)]
     gzip_seconds, prepare_seconds = np.median(np.array(pairs), axis=0)
     yield "kws prepare against gzip -dc of the same archive", "%.2f s, %.2f s: %.0f %% of its speed" % (
         prepare_seconds, gzip_seconds, 100 * gzip_seconds / prepare_seconds)
 
 
-def evaluation_speed(run_path, data_path):
+def _evaluation_speed(run_path, data_path):
     """Clips a second of `kws eval` on the validation split, without its start."""
     from . import classifier, evaluate
 
     with contextlib.closing(classifier.opened(run_path)) as model, contextlib.redirect_stderr(open(os.devnull, "w")):
         result = evaluate.evaluate(model, data_path, "validation", model.data)
-        seconds = median_seconds(lambda: evaluate.evaluate(model, data_path, "validation", model.data), 3)
+        seconds = quick(in_tens(lambda: evaluate.evaluate(model, data_path, "validation", model.data), 10)[:, 0])
     return result.count / seconds
 
 
