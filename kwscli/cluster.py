@@ -175,11 +175,17 @@ def _number(environ, name, default):
     return int(text)
 
 
+def table_to_start(environ=os.environ):
+    """The rank table whose ranks are still to be started: $RANK_TABLE_FILE where no $RANK_ID says which this is."""
+    return None if environ.get("RANK_ID") else environ.get("RANK_TABLE_FILE")
+
+
 def local(ports):
     """What tells N processes here that they train together: an environment for each; ports: N and one more."""
     hub, jobs = "127.0.0.1:%d" % ports[-1], {"worker": ["127.0.0.1:%d" % port for port in ports[:-1]]}
     return [
-        {"TF_CONFIG": json.dumps({"cluster": jobs, "task": {"type": "worker", "index": rank}}), HUB: hub}
+        {"TF_CONFIG": json.dumps({"cluster": jobs, "task": {"type": "worker", "index": rank}}), HUB: hub,
+         "RANK_TABLE_FILE": ""}
         for rank in range(len(ports) - 1)
     ]
 
@@ -187,6 +193,13 @@ def local(ports):
 def local_npus(table_path, ports):
     """The same for the NPUs of this server, whose rank table is at a path; the last port is the one used."""
     devices = rank_table.read(table_path)
+    if len(devices) != len(ports) - 1:
+        _refuse("--workers %d, and the rank table %s has %d devices" % (len(ports) - 1, table_path, len(devices)),
+                "they must be equal")
+    servers = sorted({device.server_id for device in devices})
+    if len(servers) > 1:
+        _refuse("the rank table %s has the servers %s, and --workers starts processes on one"
+                % (table_path, ", ".join(servers)), "start kws train once for each device, with its $RANK_ID")
     return [
         {
             "RANK_TABLE_FILE": os.path.abspath(table_path), "RANK_SIZE": str(len(devices)), "RANK_ID": str(rank),

@@ -1,7 +1,7 @@
 """Workers that train one network: averaged gradients and equal variables over TensorFlow's own gRPC collectives.
 
 Everything here does nothing where one process trains alone. On Ascend, HCCL carries gradients and variables (see
-session.py); what hosts agree on goes as it does here. TensorFlow's gRPC neither encrypts nor asks who calls.
+`session`); what hosts agree on goes as it does here. TensorFlow's gRPC neither encrypts nor asks who calls.
 """
 import contextlib
 import os
@@ -11,7 +11,7 @@ import threading
 import numpy as np
 import tensorflow.compat.v1 as tf
 
-from . import sockets
+from . import session, sockets
 from .cluster import ALONE
 from .errors import KwsError
 from .peers import Patience, Peers
@@ -98,12 +98,12 @@ class Collective:
         if self.size > 1 and (kind == "npu") != self._cluster.hccl:
             raise KwsError("NPUs train together by $RANK_TABLE_FILE, all else by $TF_CONFIG; %s has the other and a %s"
                            % (self._cluster.name(self.rank), kind))
+        if self.size > 1:
+            share = self._keep_to_own_cores()
         if not self._over_grpc:
             return
         proto.experimental.collective_group_leader = LEADER
         proto.device_filters.append("/job:worker/task:%d" % self.rank)
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-        share = max(1, cores // len(self._cluster.local_ranks))
         proto.intra_op_parallelism_threads = proto.intra_op_parallelism_threads or share
         # With one thread only, a collective of TensorFlow 1.15 that waits is in the way.
         proto.inter_op_parallelism_threads = proto.inter_op_parallelism_threads or max(2, share)
@@ -123,6 +123,16 @@ class Collective:
             self._close_guard = self._guard().close()
             self._abort_session = tf.Session(self.target, graph=graph, config=proto)
 
+    def _keep_to_own_cores(self):
+        """Divide the cores of a machine among its workers, where nobody did -> how many this one has."""
+        if not hasattr(os, "sched_getaffinity"):
+            return max(1, os.cpu_count() // len(self._cluster.local_ranks))
+        allowed = self._peers.gather(sorted(os.sched_getaffinity(0)))
+        sharing = [rank for rank in self._cluster.local_ranks if allowed[rank] == allowed[self.rank]]
+        own = allowed[self.rank][sharing.index(self.rank)::len(sharing)] or allowed[self.rank]
+        os.sched_setaffinity(0, own)  # of this thread, and of all that it starts from now on
+        return len(own)
+
     def optimizer(self, inner):
         """A tf.train.Optimizer that averages the gradients of another over all ranks."""
         return _Averaging(inner, self.average) if self._over_grpc else inner
@@ -132,32 +142,33 @@ class Collective:
         if not self._over_grpc:
             return gradients
         gradients = [tf.convert_to_tensor(gradient) for gradient in gradients]
-        buffer = tf.concat([tf.reshape(gradient, [-1]) for gradient in gradients], axis=0)
         mean, = self._guarded(lambda: [tf.raw_ops.CollectiveReduce(
-            input=buffer, merge_op="Add", final_op="Div", subdiv_offsets=[0], **self._keys()
+            input=_joined(gradients), merge_op="Add", final_op="Div", subdiv_offsets=[0], **self._keys()
         )])
         return _cut(mean, gradients)
 
     def broadcast(self, variables):
         """An operation that gives these variables the values that they have on rank 0."""
-        if not self._over_grpc:
+        if self.size == 1:
             return tf.no_op()
         kinds = {}
         for variable in variables:
             kinds.setdefault(variable.dtype.base_dtype, []).append(variable)
-        kinds = sorted(kinds.items(), key=lambda item: item[0].name)
-        sent = self._guarded(lambda: [self._broadcast(alike, dtype) for dtype, alike in kinds])
+        alike = [kinds[kind] for kind in sorted(kinds, key=lambda kind: kind.name)]
+        buffers = [_joined(some) for some in alike]
+        if self._over_grpc:
+            sent = self._guarded(lambda: [self._broadcast(buffer) for buffer in buffers])
+        else:
+            sent = [session.broadcast(buffer) for buffer in buffers]
         return tf.group(*[
             tf.assign(variable, value)
-            for buffer, (_, alike) in zip(sent, kinds) for variable, value in zip(alike, _cut(buffer, alike))
+            for some, buffer in zip(alike, sent) for variable, value in zip(some, _cut(buffer, some))
         ])
 
-    def _broadcast(self, variables, dtype):
+    def _broadcast(self, buffer):
         if self.rank == 0:
-            buffer = tf.concat([tf.reshape(variable, [-1]) for variable in variables], axis=0)
             return tf.raw_ops.CollectiveBcastSend(input=buffer, shape=buffer.shape, **self._keys())
-        count = sum(variable.shape.num_elements() for variable in variables)
-        return tf.raw_ops.CollectiveBcastRecv(T=dtype, shape=[count], **self._keys())
+        return tf.raw_ops.CollectiveBcastRecv(T=buffer.dtype, shape=buffer.shape, **self._keys())
 
     def _keys(self):
         self._instances += 1
@@ -223,6 +234,11 @@ class _Averaging(tf.train.Optimizer):
 
     def apply_gradients(self, *args, **kwargs):
         return self._inner.apply_gradients(*args, **kwargs)
+
+
+def _joined(tensors):
+    """All values of some tensors or variables as one vector."""
+    return tf.concat([tf.reshape(one, [-1]) for one in tensors], axis=0)
 
 
 def _cut(buffer, like):

@@ -51,7 +51,7 @@ class Engine(contextlib.ExitStack):
         own = session.optimizer_of(self.device, job.device, self._collective.size)
         self._training = network.training(
             description, lambda rate: self._collective.optimizer(own(rate)),
-            self._iterator and self._iterator.get_next(),
+            self._iterator and self._iterator.get_next(), self._collective.rank,
         )
         self._inference = network.inference(description, EVALUATION_BATCH)
         self._writer = checkpoint.Writer()

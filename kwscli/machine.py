@@ -2,14 +2,13 @@
 import glob
 import importlib
 import importlib.util
-import json
 import os
 import platform
 import shutil
 import textwrap
 from typing import NamedTuple
 
-from . import __version__, npu
+from . import __version__, npu, rank_table
 from .errors import KwsError
 from .settings import DeviceSettings
 
@@ -148,10 +147,9 @@ def _rank_table():
     if not path:
         return
     try:
-        with open(path, encoding="utf-8") as file:
-            count = _devices_in(json.load(file))
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-        yield Finding("rank table", WRONG, "%s: %s" % (path, _why(error)), "set it to a rank table, in JSON")
+        count = len(rank_table.read(path))
+    except KwsError as error:
+        yield _refused("rank table", error)
         return
     size = os.environ.get("RANK_SIZE", "1")
     if str(count) == size:
@@ -159,13 +157,6 @@ def _rank_table():
     else:
         yield Finding("rank table", WRONG, "%s: %d devices, but RANK_SIZE is %s" % (path, count, size),
                       "export RANK_SIZE=%d, or correct the table" % count)
-
-
-def _devices_in(table):
-    """How many devices a rank table has, of either of Huawei's two layouts."""
-    if "server_list" in table:
-        return sum(len(server["device"]) for server in table["server_list"])
-    return sum(len(one["devices"]) for group in table["group_list"] for one in group["instance_list"])
 
 
 def _packages():

@@ -27,10 +27,10 @@ class InferenceGraph(NamedTuple):
     scores: tf.Tensor  # [batch, label_count], each row sums to 1
 
 
-def logits_of(description, features, training):
+def logits_of(description, features, training, rank=0):
     """features [batch, frame_count, dct_coefficient_count] -> logits [batch, label_count] of the described network."""
     with tf.variable_scope(description.architecture, reuse=tf.AUTO_REUSE):
-        layers = GraphLayers(training, description.train.dropout_rate)
+        layers = GraphLayers(training, description.train.dropout_rate, rank)
         build = models.load(description.architecture).build
         return build(layers, features, len(description.labels), description.model_size_info)
 
@@ -50,10 +50,11 @@ def batch_spec(description):
     return (tf.float32, tf.int32), shapes
 
 
-def training(description, optimizer_of=tf.train.AdamOptimizer, inputs=None):
+def training(description, optimizer_of=tf.train.AdamOptimizer, inputs=None, rank=0):
     """Add the network that trains to the current graph: cross entropy, Adam, one step an execution.
 
     optimizer_of: learning rate -> tf.train.Optimizer. inputs: the tensors a batch comes from; None: it is fed.
+    rank: of this worker, where several train together.
     The learning rate is a variable of its own, outside the checkpoint, so that nothing but the batch is fed.
     """
     global_step = tf.train.get_or_create_global_step()  # now, outside the network's scope: dropout asks for it inside
@@ -63,7 +64,7 @@ def training(description, optimizer_of=tf.train.AdamOptimizer, inputs=None):
         collections=[tf.GraphKeys.LOCAL_VARIABLES],
     )
     new_rate = tf.placeholder(tf.float32, (), name="new_rate")
-    logits = logits_of(description, features, training=True)
+    logits = logits_of(description, features, training=True, rank=rank)
     loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels=targets, logits=logits))
     optimizer = optimizer_of(rate)
     gradients = optimizer.compute_gradients(loss)

@@ -27,9 +27,8 @@ class Job(NamedTuple):
 
 def plan(values):
     """Flags {name: value, None where not given} -> Job."""
-    together = cluster.of()
-    workers = _workers(values["workers"], together)
-    device = _own_gpu(pick(DeviceSettings, values), together)
+    together, workers = _workers(values["workers"])
+    device = _own_gpu(pick(DeviceSettings, values), together, workers)
     number = npu.device_number(values["device_id"])
     architecture = values["architecture"]
     if values["model_size"] and values["model_size_info"]:
@@ -67,20 +66,22 @@ def plan(values):
     )
 
 
-def _workers(asked, together):
-    """How many processes to start here: none where this is one of several already."""
-    if together.hccl:
-        raise KwsError("several NPUs do not train together yet (%d in $RANK_TABLE_FILE): nothing would give all of them"
-                       " the weights of a checkpoint; unset $RANK_TABLE_FILE and $RANK_SIZE to train on one"
-                       % together.size)
+def _workers(asked):
+    """(the Cluster that this process is of, how many processes it is to start: 1 where it is one of several)."""
+    if (asked or 1) > 1 and cluster.table_to_start():
+        return cluster.ALONE, asked
+    together = cluster.of()
     if together.size > 1 and asked not in (None, together.size):
         raise KwsError("--workers %d, and the environment says that %d train together; leave --workers out"
                        % (asked, together.size))
-    return 1 if together.size > 1 else asked or 1
+    return together, 1 if together.size > 1 else asked or 1
 
 
-def _own_gpu(device, together):
+def _own_gpu(device, together, workers):
     """Workers on one machine take its GPUs in turn; NPUs are named by the rank table."""
+    if device.device_id is not None and (together.hccl or max(workers, len(together.local_ranks)) > 1):
+        raise KwsError("--device-id %d is one device, and several workers train here, each on its own; leave it out"
+                       % device.device_id)
     if together.size == 1 or together.hccl or device.device_id is not None:
         return device
     return dataclasses.replace(device, device_id=together.local_ranks.index(together.rank))

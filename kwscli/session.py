@@ -241,6 +241,15 @@ def _npu_optimizer_of(settings, rank_count):
     return optimizer
 
 
+def broadcast(tensor):
+    """A tensor as it is on rank 0, by Ascend's own collectives; all ranks are NPUs."""
+    from npu_bridge.hccl import hccl_ops
+
+    if tensor.dtype == tf.int64:  # which not every release carries; a count of steps is small enough
+        return tf.cast(broadcast(tf.cast(tensor, tf.int32)), tf.int64)
+    return hccl_ops.broadcast([tensor], 0)[0]
+
+
 def sink(device, session, step, count):
     """The operation that makes `count` of a training step in one run, on an NPU; anywhere else the step itself.
 

@@ -45,8 +45,10 @@ def train(size, device):
     if device != "npu" and not (device == "auto" and importlib.util.find_spec("npu_bridge")):
         return launch(size, command, cluster.local)
     with tempfile.TemporaryDirectory(prefix="kws-") as folder:
-        table = os.path.join(folder, "rank_table.json")
-        rank_table.write(table, size)
+        table = cluster.table_to_start()
+        if not table:
+            table = os.path.join(folder, "rank_table.json")
+            rank_table.write(table, size)
         return launch(size, command, functools.partial(cluster.local_npus, table))
 
 

@@ -153,10 +153,25 @@ def test_an_own_rank_table_is_one_that_is_read(tmp_path):
     hccn.write_text("".join(lines))
     rank_table.write(path, 8, str(hccn))
     assert [device.device_ip for device in rank_table.read(path)][::7] == ["192.168.100.101", "192.168.100.108"]
-    for rank, environ in enumerate(cluster.local_npus(path, [1234])):
+    for rank, environ in enumerate(cluster.local_npus(path, range(1226, 1235))):
         found = cluster.of(environ)
         assert (found.rank, found.size, found.hub) == (rank, 8, "127.0.0.1:1234")
         assert environ["ASCEND_DEVICE_ID"] == str(rank)
+
+
+def test_ranks_that_are_still_to_be_started(ascend):
+    told = ascend(template_1(), RANK_ID=None, RANK_SIZE=None)
+    assert cluster.table_to_start(told) == told["RANK_TABLE_FILE"]
+    assert cluster.table_to_start(ascend(template_1())) is None and cluster.table_to_start({}) is None
+
+
+@pytest.mark.parametrize("table, words", [
+    (template_1(devices=4), "--workers 2, and the rank table .* has 4 devices"),
+    (template_1(servers=2, devices=1), "has the servers 10.0.0.10, 10.0.0.11, and --workers starts processes on one"),
+])
+def test_ranks_that_cannot_be_started_here(ascend, table, words):
+    with pytest.raises(KwsError, match=words):
+        cluster.local_npus(ascend(table)["RANK_TABLE_FILE"], [1, 2, 3])
 
 
 @pytest.mark.parametrize("size, text, words", [
@@ -172,6 +187,6 @@ def test_an_own_rank_table_needs_what_the_driver_wrote(tmp_path, size, text, wor
 
 def test_what_workers_on_this_machine_are_told():
     for rank, environ in enumerate(cluster.local([4001, 4002, 4003])):
-        found = cluster.of(environ)
+        found = cluster.of(dict({"RANK_TABLE_FILE": "of the NPUs here"}, **environ))
         assert found == cluster.Cluster(rank, ("127.0.0.1:4001", "127.0.0.1:4002"), "127.0.0.1:4003")
         assert found.on_loopback

@@ -8,12 +8,11 @@ import sys
 from collections import namedtuple
 
 import pytest
+from test_cluster import template_1, template_2
 
 from kwscli import machine
 
 TESTS = os.path.dirname(os.path.abspath(__file__))
-SERVERS = {"server_list": [{"server_id": "a", "device": [{"device_id": "0", "rank_id": "0"}] * 4}] * 2}
-GROUPS = {"group_list": [{"instance_list": [{"devices": [{"device_id": "0"}], "rank_id": "0"}] * 8}]}
 
 
 @pytest.fixture(autouse=True)
@@ -139,10 +138,12 @@ def test_variables_that_cannot_be_are_wrong(monkeypatch):
 
 
 @pytest.mark.parametrize("table, size, state, value", [
-    (SERVERS, "8", "ok", "8 devices"), (GROUPS, "8", "ok", "8 devices"),
-    (SERVERS, "4", "wrong", "8 devices, but RANK_SIZE is 4"), (SERVERS, None, "wrong", "8 devices, but RANK_SIZE is 1"),
-    ({"servers": []}, "8", "wrong", "KeyError"), ([1], "8", "wrong", "TypeError"),
-    ("none", "8", "wrong", "FileNotFound"), ("{", "8", "wrong", "JSONDecodeError"),
+    (template_1(2, 4), "8", "ok", "8 devices"), (template_2(), "2", "ok", "2 devices"),
+    (template_1(2, 4), "4", "wrong", "8 devices, but RANK_SIZE is 4"),
+    (template_1(2, 4), None, "wrong", "8 devices, but RANK_SIZE is 1"),
+    (template_1(status="initializing"), "2", "wrong", "status is 'initializing'"),
+    ({"servers": []}, "8", "wrong", "lacks 'group_list'"), ([1], "8", "wrong", "no JSON object"),
+    ("none", "8", "wrong", "cannot be read: No such file"), ("{", "8", "wrong", "no JSON object"),
 ])
 def test_a_rank_table_is_looked_at(table, size, state, value, tmp_path, monkeypatch):
     path = tmp_path / "table.json"

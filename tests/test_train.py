@@ -64,9 +64,9 @@ def unbroken(data, tmp_path_factory):
     return path
 
 
-def weights(path, step=STEPS):
+def weights(path, step=STEPS, architecture="ds_cnn"):
     """{variable: value} of a checkpoint in a run directory, the optimiser's included."""
-    return weights_of_prefix(path / ("ds_cnn-%d.ckpt" % step))
+    return weights_of_prefix(path / ("%s-%d.ckpt" % (architecture, step)))
 
 
 def weights_of_prefix(prefix):

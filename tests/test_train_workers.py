@@ -26,13 +26,17 @@ COMMAND = (
 LONG = "--workers 2 --batch_size 10 --how_many_training_steps 400 --eval_step_interval 100 --save_interval 50".split()
 
 
-def start(data, path, *flags):  # noqa: F811
-    root = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-    command = [sys.executable, "-W", "ignore", "-m", "kwscli", *COMMAND, "--data-path", data, "--train-dir", str(path)]
+def start(arguments, **environ):
+    """`kws` as a process."""
+    usual = dict(os.environ, PYTHONPATH=os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
     return subprocess.Popen(
-        command + list(flags),
-        env=dict(os.environ, PYTHONPATH=root), stdout=subprocess.PIPE, stderr=subprocess.PIPE, universal_newlines=True,
+        [sys.executable, "-W", "ignore", "-m", "kwscli", *arguments], env=dict(usual, **environ),
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, universal_newlines=True,
     )
+
+
+def training(data, path, *flags):  # noqa: F811
+    return start([*COMMAND, "--data-path", data, "--train-dir", str(path), *flags])
 
 
 def ended(child):
@@ -41,10 +45,19 @@ def ended(child):
     return child.returncode, stderr
 
 
+def workers_of(child, line):
+    """{rank: process} of the workers that a process has started, once it has shown a line that begins like this."""
+    for shown in child.stderr:
+        if shown.startswith(line):
+            break
+    with open("/proc/%d/task/%d/children" % (child.pid, child.pid)) as children:
+        return dict(enumerate(sorted(int(pid) for pid in children.read().split())))
+
+
 @pytest.fixture(scope="module")
 def two(data, tmp_path_factory):  # noqa: F811
     path = tmp_path_factory.mktemp("two") / "run"
-    status, stderr = ended(start(data, path, "--workers", "2", "--batch_size", "10"))
+    status, stderr = ended(training(data, path, "--workers", "2", "--batch_size", "10"))
     assert status == 0, stderr
     assert "20 steps of 20" in stderr
     return path
@@ -53,7 +66,7 @@ def two(data, tmp_path_factory):  # noqa: F811
 @pytest.fixture(scope="module")
 def unbroken(data, tmp_path_factory):  # noqa: F811
     path = tmp_path_factory.mktemp("unbroken") / "run"
-    status, stderr = ended(start(data, path, *LONG))
+    status, stderr = ended(training(data, path, *LONG))
     assert status == 0, stderr
     return path
 
@@ -79,26 +92,16 @@ def test_two_workers_are_one_with_the_double_batch(two, data, tmp_path):  # noqa
 
 @pytest.mark.parametrize("rank", [0, 1])
 def test_a_worker_that_dies_ends_all_and_the_same_command_goes_on(unbroken, data, tmp_path, rank):  # noqa: F811
-    child = start(data, tmp_path / "run", *LONG)
-    for line in child.stderr:  # until training has begun and both workers are there
-        if line.startswith("Step 100: Validation"):
-            break
-    with open("/proc/%d/task/%d/children" % (child.pid, child.pid)) as children:
-        workers = {worker_rank(int(pid)): int(pid) for pid in children.read().split()}
+    child = training(data, tmp_path / "run", *LONG)
+    workers = workers_of(child, "Step 100: Validation")
     os.kill(workers[rank], signal.SIGKILL)
     status, stderr = ended(child)
     assert status == 1 and re.search(r"Error: worker %d .*SIGKILL" % rank, stderr), stderr
     assert not any(os.path.exists("/proc/%d" % pid) for pid in workers.values())
-    status, stderr = ended(start(data, tmp_path / "run", *LONG))
+    status, stderr = ended(training(data, tmp_path / "run", *LONG))
     assert status == 0, stderr
     mine, theirs = weights(tmp_path / "run", 400), weights(unbroken, 400)
     assert all((mine[name] == theirs[name]).all() for name in theirs)
-
-
-def worker_rank(pid):
-    with open("/proc/%d/environ" % pid, "rb") as environ:
-        told = dict(entry.partition(b"=")[::2] for entry in environ.read().split(b"\0"))
-    return json.loads(told[b"TF_CONFIG"].decode())["task"]["index"]
 
 
 def test_workers_and_environment_must_agree(data, monkeypatch):  # noqa: F811
@@ -108,16 +111,3 @@ def test_workers_and_environment_must_agree(data, monkeypatch):  # noqa: F811
     result = CliRunner().invoke(cli.cli, COMMAND + ["--data-path", data, "--workers", "2"])
     assert result.exit_code == 1
     assert "--workers 2, and the environment says that 3 train together" in result.output
-
-
-def test_several_npus_are_refused_until_they_share_a_checkpoint(data, monkeypatch, tmp_path):  # noqa: F811
-    devices = [{"device_id": str(i), "device_ip": "10.0.0.%d" % i, "rank_id": str(i)} for i in range(2)]
-    table = {"status": "completed", "version": "1.0", "server_count": "1",
-             "server_list": [{"server_id": "10.0.0.10", "device": devices}]}
-    (tmp_path / "table.json").write_text(json.dumps(table))
-    told = {"RANK_TABLE_FILE": str(tmp_path / "table.json"), "RANK_SIZE": "2", "RANK_ID": "0", "JOB_ID": "1"}
-    for name, value in dict(told, ASCEND_DEVICE_ID="0").items():
-        monkeypatch.setenv(name, value)
-    result = CliRunner().invoke(cli.cli, COMMAND + ["--data-path", data])
-    assert result.exit_code == 1
-    assert "several NPUs do not train together yet (2 in $RANK_TABLE_FILE)" in result.output

@@ -10,16 +10,21 @@ import tensorflow.compat.v1 as tf
 from . import shapes
 
 
+def _seed_of(name):
+    return zlib.crc32(name.encode()) & 0x7FFFFFFF
+
+
 class GraphLayers:
     """Layers over `tf.get_variable`: built twice under `tf.AUTO_REUSE`, training and inference share variables.
 
     training: whether dropout acts and batch norm uses the batch's own statistics.
     dropout_rate: share of units dropped wherever the architecture can drop; None: as its paper does.
+    rank: of the worker that trains; each drops units of its own.
     """
 
-    def __init__(self, training, dropout_rate=None):
+    def __init__(self, training, dropout_rate=None, rank=0):
         self.training = training
-        self.dropout_rate = dropout_rate
+        self.dropout_rate, self._rank = dropout_rate, rank
         self._dropouts = 0
 
     def scope(self, name):
@@ -144,12 +149,12 @@ class GraphLayers:
         if not self.training or not rate:
             return x
         shape = (x.shape[0], 1, 1, x.shape[-1]) if whole_channels else x.shape
-        # A function of (seed, step), where tf.nn.dropout has a state that no checkpoint keeps: a run that is gone on
-        # with drops what an unbroken one would.
+        # A function of (seed, rank, step), where tf.nn.dropout has a state that no checkpoint keeps: a run that is gone
+        # on with drops what an unbroken one would.
         self._dropouts += 1
-        which = tf.constant((tf.get_default_graph().seed or 0) + self._dropouts, tf.int32)
+        which = _seed_of("%s/%d/%d" % (tf.get_default_graph().seed or 0, self._rank, self._dropouts))
         step = tf.cast(tf.train.get_or_create_global_step(), tf.int32)
-        kept = tf.random.stateless_uniform(shape, seed=tf.stack([which, step])) >= rate
+        kept = tf.random.stateless_uniform(shape, seed=tf.stack([tf.constant(which, tf.int32), step])) >= rate
         return x * tf.cast(kept, x.dtype) / (1 - rate)
 
     def lstm(self, x, units, projection=None, peepholes=False):
@@ -229,7 +234,7 @@ class GraphLayers:
 
     def _weights(self, name, shape):
         """Glorot's uniform distribution, seeded by name: the same weights whatever else is in the graph."""
-        seed = zlib.crc32(("%s/%s" % (self._name(), name)).encode()) & 0x7FFFFFFF
+        seed = _seed_of("%s/%s" % (self._name(), name))
         return tf.get_variable(name, shape, initializer=tf.glorot_uniform_initializer(seed))
 
     def _constants(self, name, start, shape, trainable=True):

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from npu_bridge import _control
 
-DTYPES = (tf.int8, tf.int16, tf.int32, tf.int64, tf.float16, tf.float32, tf.bfloat16)
+DTYPES = (tf.int8, tf.int32, tf.float16, tf.float32)  # what every release carries
 _REDUCE = {"sum": np.sum, "prod": np.prod, "max": np.max, "min": np.min}
 _sequence = {}  # name of a collective -> how often it ran
 _ORDER = "fake_npu_"  # collections: those of a kind run one after the other, in the same order on every rank
@@ -62,14 +62,16 @@ def allreduce(tensor, reduction, fusion=1, fusion_id=-1, group="hccl_world_group
 
 
 def broadcast(tensor, root_rank, fusion=2, fusion_id=0, group="hccl_world_group"):
-    """Assigns the root's values to variables."""
+    """The root's values. (The real one is said to write variables in place, too; nobody should count on it.)"""
+    if not isinstance(tensor, (list, tuple)):
+        raise TypeError("broadcast takes a list of tensors")
     made = []
-    for variable in tensor:
-        _check(variable)
+    for one in tensor:
+        _check(one)
 
-        def of_root(value, name=variable.name):
+        def of_root(value, name=one.name):
             _control.record("broadcast", (name, root_rank))
             return _swap("broadcast-" + name, value)[root_rank]
 
-        made.append(tf.assign(variable, _operation(of_root, variable, "HcomBroadcast")))
+        made.append(_operation(of_root, one, "HcomBroadcast"))
     return made
