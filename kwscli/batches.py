@@ -6,6 +6,8 @@ import collections
 import concurrent.futures
 import functools
 import math
+import os
+import sys
 
 import numpy as np
 
@@ -160,11 +162,18 @@ class EvaluationSet:
         return self._selection.clips(self._numbers[rows], self._augmentation.part(rows), self._features.clip_samples)
 
 
+def _step_back():
+    """Let other threads go first, those of a training step: what is made ahead can wait, and a step waits for the last
+    of its threads, as workers that train together wait for the last of theirs."""
+    if sys.platform.startswith("linux"):  # where a thread has a priority of its own
+        os.nice(10)
+
+
 def ahead(function, arguments, threads, depth):
     """Yield function(argument) for each of `arguments`, in order, computed up to `depth` ahead by threads."""
     waiting = collections.deque()
     arguments = iter(arguments)
-    with concurrent.futures.ThreadPoolExecutor(threads) as pool:
+    with concurrent.futures.ThreadPoolExecutor(threads, initializer=_step_back) as pool:
         try:
             for argument in arguments:
                 waiting.append(pool.submit(function, argument))
