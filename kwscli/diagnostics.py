@@ -29,7 +29,7 @@ class Diagnostics:
 
     def __init__(self, settings, folder, training, on_npu):
         acts = not on_npu
-        self._training, self._settings = training, settings
+        self._settings = settings
         self._dumps = npu_options.dump_steps(settings.data_dump_step) if settings.data_dump_flag and acts else []
         self._dump_folder, self._dumped = os.path.join(folder, "dump"), []
         self._overflow_folder = os.path.join(folder, "over_dump") if settings.over_dump and acts else None
@@ -67,7 +67,8 @@ class Diagnostics:
         """Write down what was not finite in a step that `run` made and that failed -> names, in graph order."""
         if not self._overflow_folder:
             return []
-        tensors = network.floats_of(self._training)
+        # Without those that all workers compute together: the others may have no overflow, and are elsewhere.
+        tensors = network.floats_of(network.needs_no_one_else(self._operations))
         found = zip(tensors, session.run(tensors, {**self._before, **feed}))
         found = {tensor: value for tensor, value in found if not np.isfinite(value).all()}
         if found:

@@ -92,12 +92,22 @@ def operations_of(training):
     return [op for op in training.loss.graph.get_operations() if op in found]
 
 
-def floats_of(training):
-    """What those operations give, as far as it could be no number."""
+def floats_of(operations):
+    """What operations give, as far as it could be no number."""
     return [
-        tensor for op in operations_of(training) for tensor in op.outputs
+        tensor for op in operations for tensor in op.outputs
         if tensor.dtype in (tf.float16, tf.float32) and not _is_scratch(tensor)
     ]
+
+
+def needs_no_one_else(operations):
+    """Those of some operations, in the order they were made, that run without other workers: before any collective."""
+    after = set()
+    for op in operations:
+        before = [tensor.op for tensor in op.inputs] + list(op.control_inputs)
+        if op.type.startswith("Collective") or not after.isdisjoint(before):
+            after.add(op)
+    return [op for op in operations if op not in after]
 
 
 def _is_scratch(tensor):
@@ -110,7 +120,7 @@ def numeric_checks(training):
 
     (`tf.add_check_numerics_ops` would run every operation of the graph, the initialisers among them.)
     """
-    return tf.group(*[tf.check_numerics(tensor, "in " + tensor.name) for tensor in floats_of(training)])
+    return tf.group(*[tf.check_numerics(tensor, "in " + tensor.name) for tensor in floats_of(operations_of(training))])
 
 
 def variables_of(description):

@@ -14,13 +14,15 @@ import pytest
 
 tf = pytest.importorskip("tensorflow.compat.v1")
 
-from kwscli import cluster, distributed, network, run, session  # noqa: E402, after the check for TensorFlow
+# After the check for TensorFlow:
+from kwscli import cluster, diagnostics, distributed, network, run, session  # noqa: E402
 from kwscli.errors import KwsError  # noqa: E402
 from kwscli.peers import Patience  # noqa: E402
-from kwscli.settings import DataSettings, FeatureSettings, TrainSettings  # noqa: E402
+from kwscli.settings import DataSettings, DeviceSettings, FeatureSettings, TrainSettings  # noqa: E402
 from kwscli.sockets import free_ports  # noqa: E402
 
 BATCH, STEPS, LABELS = 8, 20, ("_silence_", "_unknown_", "yes", "no")
+FEATURES = "Placeholder:0"  # what a batch is fed to
 WAIT = 60  # seconds after which a test that waits has failed
 SHORT = Patience(start=WAIT, work=4, silence=2)
 
@@ -54,6 +56,7 @@ class Training(contextlib.ExitStack):
                 lambda rate: collective.optimizer(tf.train.AdamOptimizer(rate)),
             )
             tf.get_variable("moving_average", initializer=float(collective.rank + 5), trainable=False)
+            self.checks = network.numeric_checks(self.step)
             self.variables = tf.global_variables()
             together, initialise = collective.broadcast(self.variables), network.initialiser()
         proto = session.config()
@@ -64,13 +67,13 @@ class Training(contextlib.ExitStack):
         with collective.watched():
             self.session.run(together)
 
-    def train(self, steps):
+    def train(self, steps, run=None):
+        """Make these steps; run(fetches, feed): in place of the session's."""
         for step in steps:
             features, targets = batch(step, self.collective.rank, self.collective.size)
+            feed = {self.step.features: features, self.step.targets: targets}
             with self.collective.watched():
-                self.session.run(
-                    [self.step.loss, self.step.step], {self.step.features: features, self.step.targets: targets}
-                )
+                (run or self.session.run)([self.step.loss, self.step.step, self.checks], feed)
 
     def values(self):
         return dict(zip([variable.op.name for variable in self.variables], self.session.run(self.variables)))
@@ -112,6 +115,24 @@ def is_lost(collective, way):
                 signal.pause()
             os.kill(os.getpid(), signal.SIGKILL)
         training.train(range(3, STEPS))
+
+
+def overflows(collective, folder):
+    """The features of rank 1 are more than a number holds, and its checks say so."""
+    with Training(collective) as training:
+        looks = diagnostics.Diagnostics(DeviceSettings(over_dump=True), folder, training.step, on_npu=False)
+
+        def run(fetches, feed):
+            if collective.rank:
+                feed[training.step.features] = np.inf * feed[training.step.features]
+            try:
+                looks.run(training.session, 4, fetches, feed)
+            except tf.errors.InvalidArgumentError:  # on rank 0 only of the mean gradients, if at all
+                names = looks.overflow(training.session, 4, feed)
+                raise KwsError("overflow" if names == [] else "%s is not finite" % names[0])
+
+        training.train(range(3))
+        training.train(range(3, STEPS), run)
 
 
 def is_lost_at_once(collective, way):
@@ -226,6 +247,14 @@ def test_a_worker_that_is_lost_ends_the_other_with_its_name(workers, case, way, 
     assert status == 1
     assert re.match(r"Error: worker 1 \(127.0.0.1:\d+\) %s" % how, error), error
     assert error.endswith("the same command goes on from the last checkpoint")
+
+
+def test_an_overflow_on_one_worker_ends_all_and_its_tensors_are_kept(workers, tmp_path):
+    (status, _, error), (other, _, reason) = map(ended, workers("overflows", str(tmp_path)))
+    assert status == other == 1
+    assert reason == "Error: %s is not finite" % FEATURES
+    assert re.match(r"Error: (overflow|worker 1 \(127.0.0.1:\d+\) ended: %s is not finite)$" % FEATURES, error), error
+    assert os.path.exists(str(tmp_path / "over_dump" / "4" / "index.csv"))
 
 
 def test_alone_nothing_is_different():

@@ -158,9 +158,11 @@ def test_dropout_is_a_rate_of_units_dropped_while_training():
         session.run(tf.assign_add(step, 1))
         next_step = session.run(layer)
         whole = session.run(GraphLayers(training=True).dropout(ones, 0.2, whole_channels=True))
+        other = session.run(GraphLayers(training=True, rank=1).dropout(ones, 0.2))
         assert GraphLayers(training=False).dropout(ones, 0.2) is ones
         assert GraphLayers(training=True, dropout_rate=0.0).dropout(ones, 0.2) is ones
     assert (dropped == again).all() and (dropped != next_step).any(), "a function of the seed and the step"
+    assert 0.3 < ((next_step == 0) != (other == 0)).mean() < 0.34, "every worker drops units of its own"
     assert (dropped == 0).mean() == pytest.approx(0.2, abs=0.01)
     assert dropped.mean() == pytest.approx(1.0, abs=0.01)
     assert set(np.unique((whole == 0).mean(axis=(0, 1, 2)))) == {0.0, 1.0}
