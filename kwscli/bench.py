@@ -48,10 +48,10 @@ def mfcc_speeds(clips, threads):
     one = len(clips) / quick(in_tens(lambda: mfcc(clips, settings), 100)[:, 0])
 
     def on_all():
-        for _ in batches.ahead(lambda _: mfcc(clips, settings), range(10), threads, threads):
+        for _ in batches.ahead(lambda _: mfcc(clips, settings), range(20), threads, threads):
             pass
 
-    return one, 10 * len(clips) / quick(in_tens(on_all, 40)[:, 0])
+    return one, 20 * len(clips) / quick(in_tens(on_all, 10)[:, 0])
 
 
 class Bare:
@@ -172,7 +172,7 @@ def benchmark(data_path, architecture, steps, rounds):
             prepare.prepare(prepare.PrepareSettings(prepare.source_of(data_path, synthesize=""), data_path))
         trainings = Trainings(data_path, folder, architecture)
         yield from _speed_of_training(data_path, trainings, steps, rounds)
-        yield from _scaling(trainings, rounds)
+        yield from _scaling(trainings, min(steps, SCALING_STEPS), rounds)
         yield from _speed_of_preparing(data_path, folder, rounds)
 
 
@@ -217,14 +217,14 @@ def _speed_of_training(data_path, trainings, steps, rounds):
     yield "evaluation, features and inference", "%.0f clips/s" % _evaluation_speed(first.run_path, data_path)
 
 
-def _scaling(trainings, rounds):
+def _scaling(trainings, steps, rounds):
     """Two workers with a core each against one with one."""
     cores = sorted(os.sched_getaffinity(0))[:2]
     if len(cores) < 2:
         yield "two workers with a core each", "needs two cores"
         return
     pairs = [
-        (trainings.run(SCALING_STEPS, cores=cores[:1]), trainings.run(SCALING_STEPS, workers=2, cores=cores))
+        (trainings.run(steps, cores=cores[:1]), trainings.run(steps, workers=2, cores=cores))
         for _ in range(rounds)
     ]
     one, two = np.max([[training.examples_per_second for training in pair] for pair in pairs], axis=0)
