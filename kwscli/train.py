@@ -2,6 +2,7 @@
 import contextlib
 import dataclasses
 import math
+import os
 import platform
 import signal
 import time
@@ -21,6 +22,7 @@ from .summaries import Summaries
 
 METRICS_EVERY = 10  # steps from one line of metrics.jsonl to the next
 BATCHES_AHEAD = 4
+SAME_SIGNAL = 1.0  # seconds in which a signal that is repeated is meant once
 
 
 class Outcome(NamedTuple):
@@ -67,7 +69,7 @@ def train(job):
             run.opened(path, description, job.log_name, job.overwrite) as directory:
         collective.check_same(_comparable(description))
         job = job._replace(summaries_dir=job.summaries_dir if collective.rank == 0 else None)
-        with Engine(job, job.device.data_save_path or directory.file("data"), collective) as engine:
+        with Engine(job, _data_folder(job), collective) as engine:
             splits = {
                 split: _Features(data, description, split, job.data_threads, job.cluster)
                 for split in dataset.SPLITS[1:]
@@ -77,6 +79,12 @@ def train(job):
                 outcome = trainer.finish(started)
         directory.finish(summary_of(outcome, description, collective.size))
         return outcome
+
+
+def _data_folder(job):
+    """Where this worker's dumps and traces go."""
+    folder = job.device.data_save_path or os.path.join(job.run_path, "data")
+    return folder if job.cluster.size == 1 else os.path.join(folder, "worker-%d" % job.cluster.rank)
 
 
 def _comparable(description):
@@ -91,7 +99,7 @@ class _Trainer:
     """The loop over the steps, and what it writes down."""
 
     def __init__(self, engine, directory, stream, splits, job, collective):
-        self._collective = collective
+        self._collective, self._run_path = collective, job.run_path  # which is the directory's on rank 0 only
         self._engine, self._directory, self._stream, self._splits = engine, directory, stream, splits
         self._settings, self._labels, self._threads = job.description.train, job.description.labels, job.data_threads
         self._step, self._seconds, self._waited, self._best = 0, 0.0, 0.0, None
@@ -111,10 +119,11 @@ class _Trainer:
                 )
 
     def _announce(self, job):
-        say("Training %s (%s weights) on %s: %s clips an epoch, %s steps of %d, into %s." % (
+        together = ", %d by each of %d workers" % (self._settings.batch_size, job.cluster.size)
+        say("Training %s (%s weights) on %s: %s clips an epoch, %s steps of %d%s, into %s." % (
             job.description.architecture, "{:,}".format(self._engine.weight_count), self._engine.device.name,
             "{:,}".format(self._stream.epoch_size), "{:,}".format(self._settings.step_count), self._global_batch(),
-            self._directory.path,
+            together if job.cluster.size > 1 else "", job.run_path,
         ))
 
     def _global_batch(self):
@@ -271,7 +280,7 @@ class _Trainer:
         if result:
             self._directory.log("Final test accuracy = %.1f%% (N=%d)" % (100 * result.accuracy, result.count))
         return Outcome(
-            self._directory.path, best_step, best_accuracy, result, self._step, self._loss, self._seconds,
+            self._run_path, best_step, best_accuracy, result, self._step, self._loss, self._seconds,
             time.monotonic() - started,
         )
 
@@ -280,19 +289,25 @@ class _Trainer:
 
 
 class _Signals:
-    """Ctrl-C and SIGTERM are noted, so that a step can end in good order; a second one acts at once."""
+    """Ctrl-C and SIGTERM are noted, so that a step can end in good order; one that comes later again acts at once.
+
+    Not one that comes with the first: `timeout` signals a process, and then the group it is in.
+    """
 
     def __init__(self):
-        self.received = None
+        self.received, self._when = None, 0.0
 
     def __enter__(self):
         self._before = {number: signal.signal(number, self._note) for number in (signal.SIGINT, signal.SIGTERM)}
         return self
 
     def _note(self, number, frame):
-        self.received = number
-        say("Stopping after this step...")
-        self.__exit__()
+        if self.received is None:
+            self.received, self._when = number, time.monotonic()
+            say("Stopping after this step...")
+        elif time.monotonic() - self._when > SAME_SIGNAL:
+            self.__exit__()
+            os.kill(os.getpid(), number)
 
     def __exit__(self, *error):
         for number, handler in self._before.items():

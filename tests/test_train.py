@@ -132,14 +132,14 @@ def test_another_seed_gives_other_weights(data, unbroken, tmp_path):
 CHILD = """
 import os, signal, sys
 from kwscli import cli, run, train
-owner, name, count, number = {owner}, {name!r}, {count}, {number}
+owner, name, count, numbers = {owner}, {name!r}, {count}, {numbers}
 original = getattr(owner, name)
 
 def patched(self, *args, **kwargs):
     global count
     result = original(self, *args, **kwargs)
     count -= 1
-    if count == 0:
+    for number in numbers if count == 0 else ():
         os.kill(os.getpid(), number)
     return result
 
@@ -152,10 +152,11 @@ FILES = ("run.RunDirectory", "_prune")  # a checkpoint's files are there, state.
 STATE = ("run.RunDirectory", "_write_state")
 
 
-def break_off(data, path, point, count, number):
-    """`kws train` in a process that a signal reaches at a point -> its exit status and stderr."""
+def break_off(data, path, point, count, *numbers):
+    """`kws train` in a process that signals reach at a point -> its exit status and stderr."""
     script = CHILD.format(
-        owner=point[0], name=point[1], count=count, number=int(number), arguments=arguments(data, path)
+        owner=point[0], name=point[1], count=count, numbers=[int(one) for one in numbers],
+        arguments=arguments(data, path),
     )
     child = subprocess.run([sys.executable, "-c", script], stderr=subprocess.PIPE, universal_newlines=True)
     return child.returncode, child.stderr
@@ -178,6 +179,17 @@ def test_a_signal_ends_the_step_saves_and_says_how_to_go_on(data, unbroken, tmp_
     assert "the same command goes on from there" in stderr and "Traceback" not in stderr
     assert train(data, tmp_path / "run").exit_code == 0
     assert_same_run(tmp_path / "run", unbroken)
+
+
+def test_a_signal_to_a_process_and_its_group_is_one(data, tmp_path):
+    status, stderr = break_off(data, tmp_path / "run", STEP, 13, signal.SIGTERM, signal.SIGTERM)
+    assert status == 143 and stderr.count("Stopping after this step") == 1 and "saved in" in stderr
+
+
+def test_a_second_signal_ends_at_once(data, tmp_path, monkeypatch):
+    monkeypatch.setitem(globals(), "CHILD", "import kwscli.train; kwscli.train.SAME_SIGNAL = 0\n" + CHILD)
+    status, stderr = break_off(data, tmp_path / "run", STEP, 13, signal.SIGTERM, signal.SIGTERM)
+    assert status == -signal.SIGTERM and "saved in" not in stderr
 
 
 def unfinished_copy(data, tmp_path):

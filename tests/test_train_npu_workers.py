@@ -37,7 +37,7 @@ def unbroken(npus, data, tmp_path_factory):  # noqa: F811
     path = tmp_path_factory.mktemp("unbroken") / "run"
     status, stderr = ended(on_two(npus, data, path))
     assert status == 0, stderr
-    assert "on an NPU (device 0)" in stderr and "30 steps of 40, into %s" % path in stderr
+    assert "on an NPU (device 0)" in stderr and "30 steps of 40, 20 by each of 2 workers, into %s" % path in stderr
     return path
 
 
