@@ -16,7 +16,7 @@ TABLE = [
     ("training step with everything .*", FIGURE + " ms"),
     ("  speed of the step alone that is left", FIGURE + " % .*"),
     ("  time spent waiting for data", FIGURE + " %"),
-    ("baseline: one session call a clip for features", FIGURE + " ms a step, %s times ours" % FIGURE),
+    ("baseline: one session call a clip for its features", FIGURE + " ms a step, %s times ours" % FIGURE),
     ("evaluation, features and inference", FIGURE + " clips/s"),
     ("one worker on one core", FIGURE + " examples/s"),
     ("two workers with a core each", FIGURE + " examples/s, %s times as many" % FIGURE),
