@@ -129,9 +129,10 @@ class Collective:
             return max(1, os.cpu_count() // len(self._cluster.local_ranks))
         allowed = self._peers.gather(sorted(os.sched_getaffinity(0)))
         sharing = [rank for rank in self._cluster.local_ranks if allowed[rank] == allowed[self.rank]]
-        own = allowed[self.rank][sharing.index(self.rank)::len(sharing)] or allowed[self.rank]
-        os.sched_setaffinity(0, own)  # of this thread, and of all that it starts from now on
-        return len(own)
+        own = allowed[self.rank][sharing.index(self.rank)::len(sharing)]
+        if own:  # else there are more workers than cores
+            os.sched_setaffinity(0, own)  # of this thread, and of all that it starts from now on
+        return max(1, len(own))
 
     def optimizer(self, inner):
         """A tf.train.Optimizer that averages the gradients of another over all ranks."""

@@ -18,6 +18,7 @@ from .errors import Interrupted, KwsError
 from .evaluate import Result
 from .features import mfcc
 from .progress import Progress, say
+from .settings import to_json
 from .summaries import Summaries
 
 METRICS_EVERY = 10  # steps from one line of metrics.jsonl to the next
@@ -67,7 +68,7 @@ def train(job):
     job = job._replace(description=description)
     with Collective(job.cluster) as collective, collective.folder(job.run_path) as path, \
             run.opened(path, description, job.log_name, job.overwrite) as directory:
-        collective.check_same(_comparable(description))
+        collective.check_same(_comparable(job))
         job = job._replace(summaries_dir=job.summaries_dir if collective.rank == 0 else None)
         with Engine(job, _data_folder(job), collective) as engine:
             splits = {
@@ -87,12 +88,13 @@ def _data_folder(job):
     return folder if job.cluster.size == 1 else os.path.join(folder, "worker-%d" % job.cluster.rank)
 
 
-def _comparable(description):
+def _comparable(job):
     """What must be the same on every worker, by name; data may lie elsewhere as long as they are the same."""
-    values = description.to_json()
+    values = dict(job.description.to_json(), device=to_json(job.device), check_nans=job.check_nans)
     del values["data_path"], values["start_checkpoint"]
     groups = [one if isinstance(one, dict) else {name: one} for name, one in values.items()]
-    return {name: one for group in groups for name, one in group.items()}
+    own = "device_id", "data_save_path"
+    return {name: one for group in groups for name, one in group.items() if name not in own}
 
 
 class _Trainer:

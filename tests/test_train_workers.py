@@ -11,7 +11,8 @@ import pytest
 from click.testing import CliRunner
 from test_train import data, weights_of_prefix  # noqa: F401  (data is a fixture)
 
-from kwscli import cli, run
+from kwscli import cli, cluster, run
+from kwscli.sockets import free_ports
 
 pytest.importorskip("tensorflow.compat.v1")
 
@@ -111,3 +112,15 @@ def test_workers_and_environment_must_agree(data, monkeypatch):  # noqa: F811
     result = CliRunner().invoke(cli.cli, COMMAND + ["--data-path", data, "--workers", "2"])
     assert result.exit_code == 1
     assert "--workers 2, and the environment says that 3 train together" in result.output
+
+
+def test_workers_that_were_started_differently_are_refused(data, tmp_path):  # noqa: F811
+    with free_ports(3) as ports:
+        children = [
+            start([*COMMAND, "--data-path", data, "--train-dir", str(tmp_path / str(rank)), *flags], **environ)
+            for rank, (environ, flags) in enumerate(zip(cluster.local(ports), ((), ("--check_nans", "--seed", "7"))))
+        ]
+        found = [ended(child) for child in children]
+    for status, stderr in found:
+        assert status == 1 and "the workers do not train the same: check_nans is True on worker 1" in stderr, stderr
+        assert "; seed is 7 on worker 1" in stderr and "start all with the same command and versions" in stderr
