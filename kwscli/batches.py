@@ -163,17 +163,18 @@ class EvaluationSet:
 
 
 def _step_back():
-    """Let other threads go first, those of a training step: what is made ahead can wait, and a step waits for the last
-    of its threads, as workers that train together wait for the last of theirs."""
     if sys.platform.startswith("linux"):  # where a thread has a priority of its own
         os.nice(10)
 
 
-def ahead(function, arguments, threads, depth):
-    """Yield function(argument) for each of `arguments`, in order, computed up to `depth` ahead by threads."""
+def ahead(function, arguments, threads, depth, step_back=False):
+    """Yield function(argument) for each of `arguments`, in order, computed up to `depth` ahead by threads.
+
+    step_back: the threads let all others go first, those of other programs too.
+    """
     waiting = collections.deque()
     arguments = iter(arguments)
-    with concurrent.futures.ThreadPoolExecutor(threads, initializer=_step_back) as pool:
+    with concurrent.futures.ThreadPoolExecutor(threads, initializer=_step_back if step_back else None) as pool:
         try:
             for argument in arguments:
                 waiting.append(pool.submit(function, argument))

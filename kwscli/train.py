@@ -156,8 +156,10 @@ class _Trainer:
         """Every step that is left."""
         settings = self._settings
         steps = range(self._step + 1, settings.step_count + 1)
+        # Workers on CPUs share their cores with these threads; who is late with its step keeps all the others waiting.
+        step_back = self._collective.size > 1 and self._engine.device.kind == "cpu"
         with contextlib.closing(
-            batches.ahead(self._stream.batch, steps, self._threads, BATCHES_AHEAD)
+            batches.ahead(self._stream.batch, steps, self._threads, BATCHES_AHEAD, step_back)
         ) as stream, _Signals() as signals, Progress(
             "training", settings.step_count, unit="steps", initial=self._step
         ) as progress:
