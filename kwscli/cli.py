@@ -4,6 +4,7 @@ import dataclasses
 import json
 import math
 import os
+import signal
 import warnings
 
 import click
@@ -86,6 +87,10 @@ class Group(click.Group):
         except KwsError as error:
             shown = click.ClickException(str(error))
             shown.exit_code = error.exit_status
+            raise shown
+        except KeyboardInterrupt:
+            shown = click.ClickException("stopped")
+            shown.exit_code = 128 + signal.SIGINT
             raise shown
         except OSError as error:
             if error.errno not in files.USERS_ERRNOS:
@@ -203,7 +208,8 @@ def prepare(data_path, archive, out, download, synthesize, force, as_json, **how
 @click.option("--overwrite", is_flag=True, help="Lose the run that is in the train dir.")
 @click.option("--check-nans", type=click.BOOL, default=False, metavar="BOOL",
               help="Find the tensor that is not a number.")
-@click.option("--workers", type=click.IntRange(1), help="Processes to start here that train together.  [default: 1]")
+@click.option("--workers", type=click.IntRange(1, 256),
+              help="Processes to start here that train together.  [default: 1]")
 @click.option("--data-threads", type=click.IntRange(1), default=None, help="Threads that make batches.  [default: 2]")
 @click.option("--model-architecture", "architecture", type=click.Choice(models.ARCHITECTURES), default="ds_cnn",
               show_default=True, help="Which network.")

@@ -5,14 +5,17 @@ are Ascend's. `kws train --workers N` sets the same for the processes it starts,
 """
 import json
 import os
+import re
 from typing import NamedTuple, Tuple
 
 from . import rank_table
 from .errors import KwsError
 
 HUB = "KWS_HUB"  # HOST:PORT where worker 0 listens for the others; for clusters in which the usual one is taken
-HCCL_HUB_PORT = 52222  # of a rank table, which names no ports; HCCL itself uses 60000 to 60015
+HCCL_HUB_PORT = 22222  # of a rank table, which names no ports; below those that systems give to callers
 _CHIEFS = ("chief", "master")
+_KINDS = _CHIEFS + ("worker",)
+_HOST = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]*)|\[[0-9A-Fa-f:.]+(%\w+)?\]")
 _CM = ("CM_CHIEF_IP", "CM_CHIEF_PORT", "CM_CHIEF_DEVICE", "CM_WORKER_SIZE", "CM_WORKER_IP")
 _RANKS = ("RANK_TABLE_FILE", "RANK_SIZE", "RANK_ID")
 
@@ -32,12 +35,15 @@ class Cluster(NamedTuple):
     @property
     def local_ranks(self):
         """The ranks on this machine, this one among them."""
-        return [rank for rank in range(self.size) if _host(self.addresses[rank]) == _host(self.addresses[self.rank])]
+        return [rank for rank in range(self.size) if self.host(rank) == self.host(self.rank)]
 
     @property
     def on_loopback(self):
         """Whether nobody outside this machine has to reach it."""
         return is_loopback(_host(self.hub))
+
+    def host(self, rank):
+        return _host(self.addresses[rank])
 
     def name(self, rank):
         return "worker %d (%s)" % (rank, self.addresses[rank])
@@ -70,6 +76,11 @@ def of(environ=os.environ):
     cluster = max(found, key=lambda one: one.size)
     if cluster.size > 1 and environ.get(HUB):
         cluster = cluster._replace(hub=_checked(environ[HUB], "$" + HUB))
+        if cluster.hub in cluster.addresses:
+            _refuse("$%s is %s, and a worker serves there" % (HUB, cluster.hub), "choose another port")
+        if cluster.on_loopback and len(cluster.local_ranks) < cluster.size:
+            _refuse("$%s is %s, which workers on other machines cannot reach" % (HUB, cluster.hub),
+                    "name the machine of worker 0 by its address")
     return cluster
 
 
@@ -83,8 +94,11 @@ def _of_tf_config(environ):
     try:
         config = json.loads(environ["TF_CONFIG"])
         jobs, task = config.get("cluster") or {}, config.get("task") or {}
-        kind, index = task.get("type"), int(task.get("index", 0))
+        kind, index = task.get("type"), task.get("index", 0)
         jobs = {job: list(jobs[job]) for job in jobs if isinstance(jobs[job], list) or _refuse_sparse(job)}
+        index = int(index) if isinstance(index, str) else index
+        if not isinstance(index, int) or isinstance(index, bool) or not isinstance(kind, (str, type(None))):
+            raise ValueError("task.type %r and task.index %r are not text and a whole number" % (kind, index))
     except (ValueError, TypeError, AttributeError) as error:
         _refuse("$TF_CONFIG cannot be read (%s)" % error,
                 'it must be like {"cluster": {"worker": ["host:2222", ...]}, "task": {"type": "worker", "index": 0}}')
@@ -93,7 +107,8 @@ def _of_tf_config(environ):
     _check_jobs(jobs, kind, index)
     chiefs = [job for job in _CHIEFS if jobs.get(job)]
     addresses = [_checked(one, "$TF_CONFIG") for job in chiefs + ["worker"] for one in jobs.get(job, ())]
-    twice = sorted({one for one in addresses if addresses.count(one) > 1})
+    same = [re.sub("^(localhost|127[0-9.]*):", "127.0.0.1:", one) for one in addresses]
+    twice = sorted({one for one in same if same.count(one) > 1})
     if twice:
         _refuse("$TF_CONFIG gives %s to more than one worker" % ", ".join(twice), "every worker needs its own address")
     local = {is_loopback(_host(one)) for one in addresses}
@@ -117,6 +132,11 @@ def _check_jobs(jobs, kind, index):
                 "kws averages gradients among workers; leave ps out of the cluster")
     if all(jobs.get(job) for job in _CHIEFS):
         _refuse("$TF_CONFIG has both a chief and a master", "they are two names of one task; keep one")
+    unknown = sorted(set(jobs) - set(_KINDS) - {"evaluator"})
+    if unknown:
+        _refuse("$TF_CONFIG has tasks of the type %s" % ", ".join(unknown), "kws knows %s" % ", ".join(_KINDS))
+    if sum(len(jobs.get(job, ())) for job in _CHIEFS) > 1:
+        _refuse("$TF_CONFIG has more than one chief", "make the others workers")
     if kind not in jobs:
         _refuse("$TF_CONFIG says this process is a %s, and its cluster has %s" % (kind, ", ".join(sorted(jobs))),
                 "task.type must be one of the cluster's")
@@ -128,16 +148,16 @@ def _check_jobs(jobs, kind, index):
 def _checked(address, where):
     """HOST:PORT, if it is one."""
     host, _, port = str(address).rpartition(":")
-    if not host or not port.isdigit() or not 0 < int(port) < 65536:
+    if not _HOST.fullmatch(host) or not re.fullmatch("[0-9]{1,5}", port) or not 0 < int(port) < 65536:
         _refuse("%s has the address %r" % (where, address), "it must be HOST:PORT with a port from 1 to 65535")
     return address
 
 
 def _hub_of(addresses):
-    """The first port after rank 0's that no worker on its machine uses: the same answer on every rank."""
+    """The first port after rank 0's (else before) that no worker on its machine uses: the same answer on every rank."""
     host, _, port = addresses[0].rpartition(":")
-    taken = {int(one.rpartition(":")[2]) for one in addresses if _host(one) == host}
-    return "%s:%d" % (host, next(one for one in range(int(port) + 1, int(port) + 2 + len(taken)) if one not in taken))
+    taken, port = {int(one.rpartition(":")[2]) for one in addresses if _host(one) == host}, int(port)
+    return "%s:%d" % (host, next(one for one in [*range(port + 1, 65536), *range(port, 0, -1)] if one not in taken))
 
 
 def _of_rank_table(environ):
@@ -185,7 +205,7 @@ def local(ports):
     hub, jobs = "127.0.0.1:%d" % ports[-1], {"worker": ["127.0.0.1:%d" % port for port in ports[:-1]]}
     return [
         {"TF_CONFIG": json.dumps({"cluster": jobs, "task": {"type": "worker", "index": rank}}), HUB: hub,
-         "RANK_TABLE_FILE": ""}
+         "RANK_TABLE_FILE": "", "RANK_SIZE": "", "RANK_ID": ""}
         for rank in range(len(ports) - 1)
     ]
 

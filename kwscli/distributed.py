@@ -17,6 +17,7 @@ from .errors import KwsError
 from .peers import Patience, Peers
 from .progress import say
 
+NPU_PATIENCE = Patience(work=7200.0)  # an NPU compiles its graphs at its first step, and may tune them for an hour
 LEADER = "/job:worker/replica:0/task:0"
 _GUARD = "kws_guard"
 _NETWORK_ERRORS = (
@@ -31,7 +32,8 @@ class Collective:
     Every worker must call the same methods in the same order.
     """
 
-    def __init__(self, cluster=ALONE, patience=Patience()):
+    def __init__(self, cluster=ALONE, patience=None):
+        patience = patience or (NPU_PATIENCE if cluster.hccl else Patience())
         self.rank, self.size, self.target = cluster.rank, cluster.size, ""
         self._cluster = cluster
         self._over_grpc = cluster.size > 1 and not cluster.hccl
@@ -88,16 +90,22 @@ class Collective:
             raise KwsError("the workers do not train the same: %s; start all with the same command and versions"
                            % "; ".join(different))
 
-    # In the graph
-
-    def start(self, proto, kind="cpu"):
-        """Begin to serve the other workers; adds what sessions with this `target` need to their ConfigProto.
-
-        kind: of the device this worker trains on: npu, gpu or cpu.
-        """
+    def check_device(self, kind, number):
+        """Refuse a device (npu, gpu or cpu, its number) that cannot train with the others', or that one of them has."""
         if self.size > 1 and (kind == "npu") != self._cluster.hccl:
             raise KwsError("NPUs train together by $RANK_TABLE_FILE, all else by $TF_CONFIG; %s has the other and a %s"
                            % (self._cluster.name(self.rank), kind))
+        taken = {}
+        for rank, (one, its_number) in enumerate(self._peers.gather([kind, number])):
+            first = taken.setdefault((self._cluster.host(rank), one, its_number), rank)
+            if one != "cpu" and first != rank:
+                raise KwsError("%s and %s both have the %s %d; give each its own, by $ASCEND_DEVICE_ID or --device-id"
+                               % (self._cluster.name(first), self._cluster.name(rank), one, its_number))
+
+    # In the graph
+
+    def start(self, proto):
+        """Begin to serve the other workers; adds what sessions with this `target` need to their ConfigProto."""
         if self.size > 1:
             share = self._keep_to_own_cores()
         if not self._over_grpc:

@@ -27,6 +27,7 @@ class Engine(contextlib.ExitStack):
         super().__init__()
         self._collective = collective
         self.description, self.device = job.description, session.choose(job.device)
+        collective.check_device(self.device.kind, self.device.number)
         for line in session.notes(self.device, job.device):
             say(line)
         self.stride = job.device.iterations_per_loop if self.device.kind == "npu" else 1

@@ -13,9 +13,11 @@ from typing import NamedTuple
 
 from . import cluster as clusters
 from .errors import Interrupted, KwsError
+from .progress import say
 
 _MISSING_BEATS = 10  # signs of life that may be late or lost
 _HELLO_SECONDS = 10.0
+_LATE_SECONDS = 10.0  # after which it is said who is waited for
 
 
 class Patience(NamedTuple):
@@ -170,6 +172,7 @@ class Peers:
     def _accept(self, deadline):
         """Worker 0: wait for all the others."""
         host, port = _split(self._cluster.hub)
+        late = time.monotonic() + _LATE_SECONDS
         with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as listener:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
@@ -181,9 +184,12 @@ class Peers:
             listener.settimeout(0.2)
             while len(self._sockets) < self._cluster.size - 1:
                 self.check()
+                missing = self._names(sorted(set(range(1, self._cluster.size)) - set(self._sockets)))
                 if time.monotonic() > deadline:
-                    missing = self._names(sorted(set(range(1, self._cluster.size)) - set(self._sockets)))
                     raise KwsError("%s did not start within %g s" % (missing, self._patience.start))
+                if time.monotonic() > late:
+                    say("Waiting for %s." % missing)
+                    late += 10 * _LATE_SECONDS
                 with contextlib.suppress(socket.timeout):
                     self._welcome(*listener.accept())
 
@@ -211,9 +217,13 @@ class Peers:
 
     def _connect(self, deadline):
         """The others: find worker 0, which may start later."""
+        late = time.monotonic() + _LATE_SECONDS
         while True:
             try:
                 connection = socket.create_connection(_split(self._cluster.hub), _HELLO_SECONDS)
+                if connection.getsockname() == connection.getpeername():  # TCP lets who calls a free port reach himself
+                    connection.close()
+                    raise ConnectionRefusedError("nobody listens there")
                 hello = {"rank": self._cluster.rank, "addresses": self._cluster.addresses}
                 connection.sendall(json.dumps(hello).encode() + b"\n")
                 break
@@ -221,6 +231,9 @@ class Peers:
                 if time.monotonic() > deadline:
                     raise KwsError("%s does not answer at %s since %g s: %s" % (
                         self._cluster.name(0), self._cluster.hub, self._patience.start, error.strerror or error))
+                if time.monotonic() > late:
+                    say("Waiting for %s." % self._cluster.name(0))
+                    late += 10 * _LATE_SECONDS
                 self._closing.wait(0.1)
         self._join(0, connection, connection.makefile(encoding="utf-8"))
 

@@ -47,6 +47,7 @@ def plan(values):
         train=pick(TrainSettings, values),
         data_path=os.path.abspath(values["data_path"]),
         start_checkpoint=values["start_checkpoint"] or "",
+        workers=together.size,
     )
     costs.count(architecture, description.model_size_info, description.features, len(description.labels))
     if description.start_checkpoint:

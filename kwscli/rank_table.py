@@ -29,12 +29,13 @@ def read(path):
     except OSError as error:
         raise KwsError("the rank table %s cannot be read: %s; $RANK_TABLE_FILE must name it" % (path, error.strerror))
     except (ValueError, TypeError) as error:
-        raise KwsError("the rank table %s is no JSON object (%s); write it anew" % (path, error))
+        raise KwsError("the rank table %s is no JSON object of the right form (%s); write it anew" % (path, error))
     except KeyError as error:
         raise KwsError("the rank table %s lacks %s; write it anew" % (path, error))
     if table.get("status") != "completed":
         problems.append("status is %r, not 'completed'" % table.get("status"))
-    problems += ["%s is the number %s, not text" % item for item in _numbers(table)] + list(_wrong(devices))
+    not_text = ["%s is the number %s, not text" % item for item in _numbers(table)]
+    problems += not_text or list(_wrong(devices))
     if problems:
         raise KwsError("the rank table %s is wrong: %s; mend it" % (path, "; ".join(problems)))
     return sorted(devices)
@@ -43,7 +44,7 @@ def read(path):
 def _servers(table):
     """Template 1 -> (Devices, problems)."""
     devices = [
-        Device(_rank(device["rank_id"]), server["server_id"], str(device["device_id"]), device.get("device_ip", ""))
+        _device(device["rank_id"], server["server_id"], device["device_id"], device.get("device_ip", ""))
         for server in table["server_list"] for device in server["device"]
     ]
     problems = _counts(table, ("server_count", len(table["server_list"])))
@@ -58,7 +59,7 @@ def _groups(table):
     problems += _counts(table, ("group_count", len(groups)))
     for group in groups:
         mine = [
-            Device(_rank(instance["rank_id"]), instance["server_id"], str(device["device_id"]), device["device_ip"])
+            _device(instance["rank_id"], instance["server_id"], device["device_id"], device["device_ip"])
             for instance in group["instance_list"] for device in instance["devices"]
         ]
         devices += mine
@@ -69,8 +70,11 @@ def _groups(table):
     return devices, problems
 
 
-def _rank(text):
-    return int(text) if str(text).isdigit() else -1
+def _device(rank, *rest):
+    for value in rest:
+        if isinstance(value, (list, dict)):
+            raise TypeError("%s stands where a text should" % json.dumps(value))
+    return Device(int(rank) if str(rank).isdigit() else -1, *map(str, rest))
 
 
 def _counts(values, *expected):
@@ -90,6 +94,8 @@ def _numbers(value, name="it"):
 
 
 def _wrong(devices):
+    if not devices:
+        yield "it has no device"
     ranks = sorted(device.rank for device in devices)
     if ranks != list(range(len(devices))):
         yield "the ranks are %s, not 0 to %d once each" % (", ".join(map(str, ranks)), len(devices) - 1)
@@ -99,6 +105,12 @@ def _wrong(devices):
             yield "server %s has %d devices, not 1, 2, 4 or 8" % (server, len(mine))
         if len(set(mine)) < len(mine) or not set(mine) <= set("01234567"):
             yield "server %s has the devices %s, not some of 0 to 7 once each" % (server, ", ".join(mine))
+    addresses = [device.device_ip for device in devices if device.device_ip]
+    twice = sorted({one for one in addresses if addresses.count(one) > 1})
+    if twice:
+        yield "more than one device has the device_ip %s" % ", ".join(twice)
+    if len(addresses) < len(devices) and len({device.server_id for device in devices}) > 1:
+        yield "devices of several servers need a device_ip each"
     for device in devices:
         try:
             ipaddress.ip_address(device.device_ip or "0.0.0.0")  # one server may do without
@@ -114,11 +126,11 @@ def write(path, size, hccn=HCCN):
         with open(hccn, encoding="utf-8") as file:
             found = dict(re.findall(r"^\s*address_(\d+)\s*=\s*(\S+)", file.read(), re.MULTILINE))
     except OSError as error:
-        raise KwsError("%s, which holds the NPUs' addresses, cannot be read: %s; configure them with hccn_tool"
-                       % (hccn, error.strerror))
+        raise KwsError("%s, which holds the NPUs' addresses, cannot be read: %s; configure them with hccn_tool, or use "
+                       "--device cpu" % (hccn, error.strerror))
     missing = [str(number) for number in range(size) if str(number) not in found]
     if missing:
-        raise KwsError("%s has no address_%s; configure them with hccn_tool, or use fewer --workers"
+        raise KwsError("%s has no address_%s; configure them with hccn_tool, or use fewer --workers, or --device cpu"
                        % (hccn, ", address_".join(missing)))
     devices = [{"device_id": str(n), "device_ip": found[str(n)], "rank_id": str(n)} for n in range(size)]
     servers = [{"server_id": "127.0.0.1", "device": devices}]

@@ -40,6 +40,7 @@ class Description:
     data_path: str = ""
     data_sha256: str = ""
     start_checkpoint: str = ""
+    workers: int = 1  # that train together
     versions: Dict[str, str] = dataclasses.field(default_factory=dict, compare=False)
 
     def to_json(self):
@@ -59,7 +60,7 @@ class Description:
             )
         del values["format"]
         names = {field.name for field in dataclasses.fields(cls)}
-        unknown, missing = sorted(set(values) - names), sorted(names - set(values))
+        unknown, missing = sorted(set(values) - names), sorted(names - {"workers"} - set(values))
         if unknown or missing:
             raise KwsError("%s lacks %s; it is damaged or of another version of kws" % (where, missing) if missing else
                            "%s holds %s, which this kws %s does not know; update kws" % (where, unknown, __version__))
@@ -242,7 +243,7 @@ def opened(path, description, log_name, overwrite=False):
 def _check_same(path, description):
     earlier = read_description(os.path.join(path, MODEL))
     differences = description.differences(earlier)
-    if differences:
+    if differences and glob.glob(os.path.join(glob.escape(path), "*.ckpt.*")):  # else nothing would be lost
         raise KwsError(
             "%s holds a run with other settings (now %s); use another --train-dir, or --overwrite to lose that run"
             % (path, "; ".join(differences))

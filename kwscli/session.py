@@ -103,8 +103,8 @@ def choose(settings):
     if number < count:
         return Device("gpu", number, "; ".join(reasons + ["GPUs that TensorFlow sees: %d" % count]))
     if count or settings.device == "gpu":
-        raise KwsError("device %d is no GPU: TensorFlow %s sees %d of them; choose another --device-id, or --device cpu"
-                       % (number, tf.__version__, count))
+        raise KwsError("device %d is no GPU: TensorFlow %s sees %d of them; choose another --device-id, at most as many "
+                       "--workers, or --device cpu" % (number, tf.__version__, count))
     return Device("cpu", number, "; ".join(reasons + ["TensorFlow sees no GPU"]))
 
 
@@ -189,7 +189,7 @@ def open_session(graph, device=None, settings=None, folder="", collective=None):
     """A session on the graph, see `config`; the caller closes it. collective: of the workers it trains with."""
     proto = config(device, settings, folder)
     if collective:
-        collective.start(proto, device.kind)
+        collective.start(proto)
     return tf.Session(collective.target if collective else "", graph, proto)
 
 

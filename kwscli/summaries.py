@@ -1,5 +1,6 @@
 """What TensorBoard shows of a training. Protocol buffers made on the host: nothing of it is in the graph."""
 import io
+import os
 
 import tensorflow.compat.v1 as tf
 
@@ -10,6 +11,7 @@ class Summaries:
     """An event file in `folder`; TensorBoard drops what an earlier, interrupted part wrote after `step`."""
 
     def __init__(self, folder, step):
+        os.makedirs(folder, exist_ok=True)  # an OSError is told better than what TensorFlow makes of it
         self._writer = tf.summary.FileWriter(folder)
         if step:
             self._writer.add_session_log(tf.SessionLog(status=tf.SessionLog.START), step)

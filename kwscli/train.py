@@ -66,20 +66,21 @@ def train(job):
         description, data_sha256=data.info["sha256"], versions=run.versions(tf.__version__)
     )
     job = job._replace(description=description)
-    with Collective(job.cluster) as collective, collective.folder(job.run_path) as path, \
-            run.opened(path, description, job.log_name, job.overwrite) as directory:
+    with Collective(job.cluster) as collective:
         collective.check_same(_comparable(job))
         job = job._replace(summaries_dir=job.summaries_dir if collective.rank == 0 else None)
-        with Engine(job, _data_folder(job), collective) as engine:
-            splits = {
-                split: _Features(data, description, split, job.data_threads, job.cluster)
-                for split in dataset.SPLITS[1:]
-            }
-            with contextlib.closing(_Trainer(engine, directory, stream, splits, job, collective)) as trainer:
-                trainer.train()
-                outcome = trainer.finish(started)
-        directory.finish(summary_of(outcome, description, collective.size))
-        return outcome
+        with collective.folder(job.run_path) as path, \
+                run.opened(path, description, job.log_name, job.overwrite) as directory:
+            with Engine(job, _data_folder(job), collective) as engine:
+                splits = {
+                    split: _Features(data, description, split, job.data_threads, job.cluster)
+                    for split in dataset.SPLITS[1:]
+                }
+                with contextlib.closing(_Trainer(engine, directory, stream, splits, job, collective)) as trainer:
+                    trainer.train()
+                    outcome = trainer.finish(started)
+            directory.finish(summary_of(outcome, description, collective.size))
+            return outcome
 
 
 def _data_folder(job):
@@ -105,6 +106,7 @@ class _Trainer:
         self._engine, self._directory, self._stream, self._splits = engine, directory, stream, splits
         self._settings, self._labels, self._threads = job.description.train, job.description.labels, job.data_threads
         self._step, self._seconds, self._waited, self._best = 0, 0.0, 0.0, None
+        self._saved = None  # the step of the last checkpoint
         self._loss = self._accuracy = float("nan")
         self._started = time.monotonic()
         self._check_stride()
@@ -149,6 +151,7 @@ class _Trainer:
         self._directory.go_on_from(found)
         if found:
             self._step, self._seconds, self._loss = found.step, found.seconds, found.loss
+            self._saved = found.step
             self._best = (found.best_step, found.best_accuracy) if found.best_step else None
             say("Going on after step %d of %d in %s." % (self._step, self._settings.step_count, self._directory.path))
 
@@ -218,6 +221,8 @@ class _Trainer:
             "elapsed": time.monotonic() - self._started,
         }
         self._waited = 0.0
+        self._directory.log("Speed at #%d: %.0f examples/s, %.0f%% of the time waiting for data"
+                            % (self._step, values["examples_per_second"], 100 * values["data_wait"]))
         self._directory.metric(step=self._step, **values)
         self._summaries.scalars(self._step, values)
         skipped = ", %d steps skipped" % values["skipped_steps"] if values["skipped_steps"] else ""
@@ -258,10 +263,12 @@ class _Trainer:
             self._not_a_number(self._step, error)
         self._summaries.flush()
         self._directory.save(self._step, self._seconds, self._loss, self._best, self._engine.save)
+        self._saved = self._step
 
     def _last_checkpoint(self):
-        saved = self._directory.checkpoints
-        return self._directory.prefix(saved[-1].step) if saved else "none yet"
+        if self._saved is None:
+            return "none yet"
+        return os.path.join(self._run_path, run.checkpoint_name(self._directory.description, self._saved))
 
     def _not_a_number(self, step, reason):
         raise KwsError(

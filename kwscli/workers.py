@@ -18,6 +18,7 @@ from .sockets import free_ports
 
 LAST_LINES = 10
 GRACE = 10.0  # seconds that the others have to end by themselves when one has
+STOP_GRACE = 60.0  # the same where they were told to: a checkpoint may be written
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
@@ -28,12 +29,13 @@ def launch(size, command, environments):
     others' last lines are for the KwsError that names a worker which ended badly. All end with the first that does, and
     with this process, however it ends.
     """
-    with free_ports(size + 1) as ports:
+    with free_ports(size + 1) as ports, tempfile.TemporaryDirectory(prefix="kws-") as scratch:
         workers = _Workers(size)
         with _forwarded(workers):
             try:
                 for rank, more in enumerate(environments(ports)):
-                    workers.start(rank, command, dict(os.environ, **more))
+                    # What a worker that is killed leaves goes with this folder.
+                    workers.start(rank, command, dict(os.environ, TMPDIR=scratch, **more))
                 return workers.wait()
             finally:
                 workers.end()
@@ -80,6 +82,8 @@ class _Workers:
             command, env=environment, stdin=subprocess.DEVNULL, start_new_session=True,
             preexec_fn=_dies_with(os.getpid()), **shown
         ))
+        if self._stopped:
+            self._processes[-1].send_signal(self._stopped)
         if len(self._processes) == self._size:  # threads only after the last fork
             for rank in range(self._size):
                 self._threads.append(threading.Thread(target=self._watch, args=(rank,), daemon=True))
@@ -107,7 +111,7 @@ class _Workers:
             except queue.Empty:
                 break
             if status and culprit is None:
-                culprit, patience = (rank, status), None if self._in_order(status) else GRACE
+                culprit, patience = (rank, status), STOP_GRACE if self._in_order(status) else GRACE
         rank, status = culprit or (0, 0)
         if self._in_order(status):
             return 128 + self._stopped if self._stopped and status else status

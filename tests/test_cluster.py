@@ -76,6 +76,7 @@ def test_the_hub_takes_a_port_of_its_own():
     found = cluster.of(tf_config({"worker": ["h:2222", "h:2223", "other:2224", "h:2225"]}, index=3))
     assert found.hub == "h:2224" and found.local_ranks == [0, 1, 3]
     assert cluster.of(dict(tf_config(HOSTS), KWS_HUB="a:9")).hub == "a:9"
+    assert cluster.of(tf_config({"worker": ["h:65535", "h:65534"]})).hub == "h:65533"
 
 
 @pytest.mark.parametrize("environ, words", [
@@ -95,6 +96,17 @@ def test_the_hub_takes_a_port_of_its_own():
     (tf_config({"worker": ["a:1", "a:1"]}), "a:1 to more than one worker"),
     (tf_config({"worker": ["localhost:1", "a:1"]}), "mixes this machine's own addresses"),
     (dict(tf_config(HOSTS), KWS_HUB="here"), "$KWS_HUB has the address 'here'"),
+    (dict(tf_config(HOSTS), KWS_HUB="b:2222"), "$KWS_HUB is b:2222, and a worker serves there"),
+    (dict(tf_config(HOSTS), KWS_HUB="localhost:1"), "workers on other machines cannot reach"),
+    (tf_config({"wroker": ["a:1"], "worker": ["b:1"]}), "tasks of the type wroker"),
+    (tf_config({"wroker": ["a:1"]}, "wroker"), "tasks of the type wroker"),
+    (tf_config({"chief": ["a:1", "b:1"]}, "chief"), "more than one chief"),
+    (tf_config(HOSTS, ["worker"]), "are not text and a whole number"),
+    (tf_config(HOSTS, index=1.7), "are not text and a whole number"),
+    (tf_config(HOSTS, index=float("inf")), "are not text and a whole number"),
+    (tf_config({"worker": ["http://a:1", "b:1"]}), "address 'http://a:1'"),
+    (tf_config({"worker": ["::1:1", "b:1"]}), "address '::1:1'"),
+    (tf_config({"worker": ["localhost:1", "127.0.0.1:1"]}), "127.0.0.1:1 to more than one worker"),
     ({"RANK_SIZE": "8", "RANK_ID": "3"}, "$RANK_SIZE is 8 and $RANK_ID 3 without a $RANK_TABLE_FILE"),
     ({"RANK_SIZE": "two"}, "$RANK_SIZE is 'two'"),
     ({"CM_WORKER_SIZE": "8", "RANK_SIZE": "8"}, "$CM_WORKER_SIZE and $RANK_SIZE are two ways"),
@@ -115,7 +127,7 @@ def test_a_rank_table(ascend, table):
 
 def test_a_rank_table_of_two_servers(ascend):
     found = cluster.of(ascend(template_1(2, 8), RANK_SIZE="16", RANK_ID="9"))
-    assert found.name(9) == "worker 9 (10.0.0.11/1)" and found.hub == "10.0.0.10:52222"
+    assert found.name(9) == "worker 9 (10.0.0.11/1)" and found.hub == "10.0.0.10:22222"
     assert found.local_ranks == list(range(8, 16)) and not found.on_loopback
 
 
@@ -130,12 +142,18 @@ def test_an_environment_that_contradicts_its_rank_table_is_refused(ascend, chang
 
 
 @pytest.mark.parametrize("table, words", [
-    ("{", "is no JSON object"), ("[]", "is no JSON object"), ({}, "lacks 'group_list'"),
+    ("{", "is no JSON object of the right form"), ("[]", "is no JSON object of the right form"),
+    ({}, "lacks 'group_list'"),
     (template_1(status="initializing"), "status is 'initializing'"), (template_1(version="2.0"), "version is '2.0'"),
     (template_1(server_count="2"), "server_count is '2' and there are 1"),
     (template_1(server_count=1), "server_count is the number 1, not text"),
     (template_1(devices=3), "10.0.0.10 has 3 devices, not 1, 2, 4 or 8"),
     (template_1(server_list=[]), "server_count is '1' and there are 0"),
+    (template_1(server_list=[], server_count="0"), "it has no device"),
+    (json.dumps(template_1()).replace('"10.0.0.10"', "5"), "server_id is the number 5, not text"),
+    (json.dumps(template_1()).replace('"10.0.0.10"', '["a"]'), '["a"] stands where a text should'),
+    (json.dumps(template_1()).replace("192.168.100.2", "192.168.100.1"), "device_ip 192.168.100.1"),
+    (json.dumps(template_1(2, 1)).replace("192.168.101.1", ""), "need a device_ip each"),
     (json.dumps(template_1()).replace('"rank_id": "1"', '"rank_id": "0"'), "the ranks are 0, 0, not 0 to 1"),
     (json.dumps(template_1()).replace('"device_id": "1"', '"device_id": "9"'), "devices 0, 9, not some of 0 to 7"),
     (json.dumps(template_1()).replace("192.168.100.2", "nowhere"), "device_ip of rank 1 is 'nowhere'"),

@@ -215,27 +215,46 @@ def test_two_workers_make_the_updates_of_one_with_the_double_batch(workers, tmp_
         np.testing.assert_array_equal(weights[name], again[name], err_msg=name)
 
 
-def test_settings_that_differ_are_named_on_all():
+def errors_of(check, size):
+    """What check(collective) refuses on each of `size` workers."""
     errors = []
 
-    def check(environ):
+    def run(environ):
         try:
             with distributed.Collective(cluster.of(environ)) as collective:
-                collective.check_same({"kws": "1.0", "batch_size": 100 + collective.rank, "seed": 1})
+                check(collective)
         except KwsError as error:
             errors.append(str(error))
 
-    with free_ports(4) as ports:
-        threads = [threading.Thread(target=check, args=(environ,), daemon=True) for environ in cluster.local(ports)]
+    with free_ports(size + 1) as ports:
+        threads = [threading.Thread(target=run, args=(environ,), daemon=True) for environ in cluster.local(ports)]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join(WAIT)
+    return errors, ports
+
+
+def test_settings_that_differ_are_named_on_all():
+    def check(collective):
+        collective.check_same({"kws": "1.0", "batch_size": 100 + collective.rank, "seed": 1})
+
+    errors, ports = errors_of(check, 3)
     different = "the workers do not train the same: %s; start all with the same command and versions" % "; ".join(
         "batch_size is %d on worker %d (127.0.0.1:%d) and 100 on worker 0 (127.0.0.1:%d)"
         % (100 + rank, rank, ports[rank], ports[0]) for rank in (1, 2)
     )
     assert errors == [different] * 3
+
+
+@pytest.mark.parametrize("kind, numbers, words", [
+    ("gpu", (0, 0), "worker 0 .* and worker 1 .* both have the gpu 0; give each its own"),
+    ("npu", (0, 1), "NPUs train together by .RANK_TABLE_FILE, all else by .TF_CONFIG"),
+    ("gpu", (0, 1), None), ("cpu", (0, 0), None),
+])
+def test_devices_that_cannot_train_together(kind, numbers, words):
+    errors, _ = errors_of(lambda collective: collective.check_device(kind, numbers[collective.rank]), 2)
+    assert len(errors) == (2 if words else 0) and all(re.search(words, error) for error in errors), errors
 
 
 @pytest.mark.parametrize("case, way, how", [
@@ -265,6 +284,7 @@ def test_alone_nothing_is_different():
         assert collective.optimizer(inner) is inner and collective.average(gradients) is gradients
         assert collective.broadcast([]).type == "NoOp"
     collective.start(proto)
+    collective.check_device("gpu", 3)
     assert collective.target == "" and proto == tf.ConfigProto()
     assert collective.any(2) == 2 and collective.shared([1]) == [1]
     np.testing.assert_array_equal(collective.sum(np.eye(2, dtype=np.int64)), np.eye(2))
