@@ -80,7 +80,7 @@ class _Workers:
         shown = {} if rank == 0 else {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
         self._processes.append(subprocess.Popen(
             command, env=environment, stdin=subprocess.DEVNULL, start_new_session=True,
-            preexec_fn=_dies_with(os.getpid()), **shown
+            preexec_fn=_before_exec(os.getpid()), **shown
         ))
         if self._stopped:
             self._processes[-1].send_signal(self._stopped)
@@ -142,15 +142,15 @@ def _how(status):
     return "was ended by %s" % signal.Signals(-status).name if status < 0 else "ended with exit status %d" % status
 
 
-def _dies_with(parent):
-    """Ask the system, in a new process, to kill it when its parent dies. Linux only."""
-    if not sys.platform.startswith("linux"):
-        return None
-    prctl = ctypes.CDLL(None).prctl
+def _before_exec(parent):
+    """What a new process does first: hear Ctrl-C, which a shell's background jobs ignore, and die with its parent."""
+    prctl = ctypes.CDLL(None).prctl if sys.platform.startswith("linux") else None
 
-    def ask():
-        prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-        if os.getppid() != parent:  # it died in between
-            os._exit(1)
+    def prepare():
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        if prctl:
+            prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+            if os.getppid() != parent:  # it died in between
+                os._exit(1)
 
-    return ask
+    return prepare

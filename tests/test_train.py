@@ -103,6 +103,8 @@ def test_a_run_leaves_everything_needed_to_use_it(unbroken, data):
     assert len([line for line in losses(unbroken) if line.startswith("Step #")]) == STEPS
     assert re.search(r"Final test accuracy = [\d.]+% \(N=\d+\)", (unbroken / "train_0.log").read_text())
     assert any(name.startswith("events.out") for name in os.listdir(str(unbroken / "summaries")))
+    speed = r"^Speed at #10: \d+ examples/s, \d+% of the time waiting for data$"
+    assert re.search(speed, (unbroken / "train_0.log").read_text(), re.MULTILINE)
 
 
 def test_the_summary_has_the_keys_that_users_grep_for(unbroken):
@@ -190,6 +192,23 @@ def test_a_second_signal_ends_at_once(data, tmp_path, monkeypatch):
     monkeypatch.setitem(globals(), "CHILD", "import kwscli.train; kwscli.train.SAME_SIGNAL = 0\n" + CHILD)
     status, stderr = break_off(data, tmp_path / "run", STEP, 13, signal.SIGTERM, signal.SIGTERM)
     assert status == -signal.SIGTERM and "saved in" not in stderr
+
+
+def test_ctrl_c_outside_of_the_steps_is_one_line(data, tmp_path, monkeypatch):
+    monkeypatch.setattr(run, "opened", lambda *args: os.kill(os.getpid(), signal.SIGINT))
+    result = train(data, tmp_path / "run")
+    assert (result.exit_code, result.output.splitlines()[-1]) == (130, "Error: stopped")
+
+
+def test_a_folder_for_tensorboard_that_cannot_be_is_told(data, tmp_path):
+    (tmp_path / "file").write_text("")
+    result = train(data, tmp_path / "run", "--summaries_dir", str(tmp_path / "file" / "logs"))
+    assert result.exit_code == 1 and result.output.splitlines()[-1].startswith("Error: cannot use %s" % tmp_path)
+
+
+def test_a_run_that_was_never_saved_is_no_obstacle_to_another(data, tmp_path):
+    assert break_off(data, tmp_path / "run", STEP, 3, signal.SIGKILL)[0] == -signal.SIGKILL
+    assert train(data, tmp_path / "run", "--seed", "5").exit_code == 0
 
 
 def unfinished_copy(data, tmp_path):

@@ -91,6 +91,11 @@ def test_two_workers_are_one_with_the_double_batch(two, data, tmp_path):  # noqa
     assert accuracies[0] == accuracies[1]
 
 
+def test_another_number_of_workers_is_another_run(two, data):  # noqa: F811
+    result = CliRunner().invoke(cli.cli, COMMAND + ["--data-path", data, "--train-dir", str(two), "--batch_size", "10"])
+    assert result.exit_code == 1 and "a run with other settings (now workers 1, not 2)" in result.output
+
+
 @pytest.mark.parametrize("rank", [0, 1])
 def test_a_worker_that_dies_ends_all_and_the_same_command_goes_on(unbroken, data, tmp_path, rank):  # noqa: F811
     child = training(data, tmp_path / "run", *LONG)
