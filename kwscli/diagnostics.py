@@ -33,7 +33,7 @@ class Diagnostics:
         self._dumps = npu_options.dump_steps(settings.data_dump_step) if settings.data_dump_flag and acts else []
         self._dump_folder, self._dumped = os.path.join(folder, "dump"), []
         self._overflow_folder = os.path.join(folder, "over_dump") if settings.over_dump and acts else None
-        self._trace = _Trace(settings.profiling_options, folder) if settings.profiling and acts else None
+        self._trace = _Trace(settings, folder) if settings.profiling and acts else None
         self._operations = network.operations_of(training) if self._dumps or self._overflow_folder else []
         self._variables = _values_of_variables(self._operations)
         self._before = {}  # what they were at the last step, before it changed them
@@ -43,7 +43,7 @@ class Diagnostics:
         return bool(self._overflow_folder or self._trace and self._trace.wants(step)) or self._dumps_at(step)
 
     def _dumps_at(self, step):
-        return any(first <= step <= last for first, last in self._dumps)
+        return _lies_in(step, self._dumps)
 
     def run(self, session, step, fetches, feed):
         """`session.run(fetches, feed)` of a training step, and what was asked of it written down -> the same values."""
@@ -85,6 +85,10 @@ class Diagnostics:
             say("No step of --data-dump-step %s was made: no tensors are kept." % self._settings.data_dump_step)
         if self._trace:
             self._trace.finish()
+
+
+def _lies_in(step, ranges):
+    return any(first <= step <= last for first, last in ranges)
 
 
 def _values_of_variables(operations):
@@ -136,8 +140,10 @@ def _write(path, places, values):
 class _Trace:
     """TensorFlow's own trace of some steps, and what their operations cost together."""
 
-    def __init__(self, options, folder):
-        options = json.loads(options or "{}")
+    def __init__(self, settings, folder):
+        options = json.loads(settings.profiling_options or "{}")
+        self._chosen = npu_options.dump_steps(settings.profiling_steps) if settings.profiling_steps else None
+        self._which = settings.profiling_steps or "%d to %d" % (WARM_UP + 1, WARM_UP + TRACED)
         self._folder = options.pop("output", None) or os.path.join(folder, "profiling")
         if options:
             say("--profiling-options: only an NPU knows %s; TensorFlow traces every operation." % ", ".join(options))
@@ -145,6 +151,8 @@ class _Trace:
         self._costs = collections.defaultdict(list)  # {(type, name): microseconds of each call}
 
     def wants(self, step):
+        if self._chosen:
+            return _lies_in(step, self._chosen)
         if self._first is None:
             self._first = step + WARM_UP
         return self._first <= step < self._first + TRACED
@@ -162,7 +170,7 @@ class _Trace:
 
     def finish(self):
         if not self._steps:
-            say("Nothing was traced: steps %d to %d of a run would have been." % (WARM_UP + 1, WARM_UP + TRACED))
+            say("Nothing was traced: steps %s of a run would have been." % self._which)
             return
         with files.replacing(os.path.join(self._folder, "operations.txt")) as file:
             file.write(self._table() + "\n")

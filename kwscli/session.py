@@ -103,7 +103,7 @@ def choose(settings):
     if number < count:
         return Device("gpu", number, "; ".join(reasons + ["GPUs that TensorFlow sees: %d" % count]))
     if count or settings.device == "gpu":
-        raise KwsError("device %d is no GPU: TensorFlow %s sees %d of them; choose another --device-id, at most as many "
+        raise KwsError("device %d is no GPU: TensorFlow %s sees %d of them; choose another --device-id, fewer "
                        "--workers, or --device cpu" % (number, tf.__version__, count))
     return Device("cpu", number, "; ".join(reasons + ["TensorFlow sees no GPU"]))
 
@@ -111,7 +111,10 @@ def choose(settings):
 def notes(device, settings):
     """What the flags of a training cannot do on this device, a line each; a flag that only an NPU has is refused."""
     if device.kind == "npu":
-        return npu.deprecated(npu.options_of(settings, os.curdir, device.release))
+        said = npu.deprecated(npu.options_of(settings, os.curdir, device.release))
+        if settings.profiling_steps is not None:
+            said.append("An NPU profiles every step: --profiling-steps %s changes nothing." % settings.profiling_steps)
+        return said
     here = NAMES[device.kind]
     for name in _NPU_ONLY:
         if getattr(settings, name):

@@ -183,6 +183,9 @@ class DeviceSettings:
     dump_mode: str = setting("output", "Which tensors of an operation to keep.", choices=npu_options.DUMP_MODES)
     profiling: bool = setting(False, "Trace where the time of a step goes.")
     profiling_options: Optional[str] = setting(None, "What an NPU's --profiling measures: a JSON object.")
+    profiling_steps: Optional[str] = setting(
+        None, "Steps that --profiling traces on a CPU or GPU: 20|40-44 (default: 11 to 15 of this process)."
+    )
     data_save_path: str = setting("", "Where dumps and traces go (default: TRAIN_DIR/data).")
     modify_mixlist: Optional[str] = setting(None, "NPU: JSON file that edits the operator lists of mixed precision.")
     fusion_switch_file: Optional[str] = setting(None, "NPU: JSON file that turns fusions of operators on and off.")
@@ -203,8 +206,14 @@ class DeviceSettings:
         npu.checked("dump_step", self.data_dump_step)
         if self.profiling_options is not None:
             npu.checked("profiling_options", self.profiling_options)
-            if not self.profiling:
-                raise KwsError("--profiling-options say what --profiling measures; give --profiling too")
+        if self.profiling_steps is not None:
+            try:
+                npu_options.dump_steps(self.profiling_steps)
+            except ValueError as error:
+                raise KwsError("--profiling-steps is %r; %s" % (self.profiling_steps, error))
+        for name in ("profiling_options", "profiling_steps"):
+            if getattr(self, name) is not None and not self.profiling:
+                raise KwsError("--%s say what --profiling measures; give --profiling too" % name.replace("_", "-"))
 
 
 def types_of(settings_class):

@@ -8,6 +8,7 @@ import pytest
 import tensorflow.compat.v1 as tf
 
 from kwscli import diagnostics, labels, models, network, run, session
+from kwscli.errors import KwsError
 from kwscli.settings import DataSettings, DeviceSettings, FeatureSettings, TrainSettings, pick
 
 DUMP = {"data_dump_flag": True, "data_dump_step": "2|4-5"}
@@ -190,6 +191,19 @@ def test_a_trace_shows_the_network_and_what_it_costs(tmp_path, capsys):
 def test_a_run_that_goes_on_is_traced_after_its_own_warm_up(tmp_path):
     wanted = Training(tmp_path, profiling=True).diagnostics
     assert [step for step in range(401, 500) if wanted.wants(step)] == [411, 412, 413, 414, 415]
+
+
+def test_chosen_steps_are_traced(tmp_path):
+    wanted = Training(tmp_path, profiling=True, profiling_steps="3|20-21").diagnostics
+    assert [step for step in range(1, 50) if wanted.wants(step)] == [3, 20, 21]
+
+
+@pytest.mark.parametrize("flags, words", [
+    ({"profiling_steps": "3"}, "give --profiling too"), ({"profiling": True, "profiling_steps": "9-3"}, "must go up"),
+])
+def test_steps_that_cannot_be_traced_are_told(flags, words):
+    with pytest.raises(KwsError, match=words):
+        DeviceSettings(**flags)
 
 
 def test_options_of_a_profiling_that_only_an_npu_knows_are_said(tmp_path, capsys):
