@@ -80,7 +80,7 @@ def _workers(asked):
 
 def _own_gpu(device, together, workers):
     """Workers on one machine take its GPUs in turn; NPUs are named by the rank table."""
-    if device.device_id is not None and (together.hccl or max(workers, len(together.local_ranks)) > 1):
+    if device.device_id is not None and (together.hccl or workers > 1):
         raise KwsError("--device-id %d is one device, and several workers train here, each on its own; leave it out"
                        % device.device_id)
     if together.size == 1 or together.hccl or device.device_id is not None:
