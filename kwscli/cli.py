@@ -347,7 +347,7 @@ def list_models(architecture, model_size, model_size_info, keywords, as_json, **
 @click.option("--steps", type=click.IntRange(100), default=450, show_default=True, help="Steps of each training.")
 @click.option("--rounds", type=click.IntRange(1), default=3, show_default=True, help="How often each is measured.")
 def bench(data_path, **how):
-    """Measure the speed of every part on this machine: about 8 minutes.
+    """Measure the speed of every part on this machine: 3 to 5 minutes.
 
     Without a data path, on a corpus synthesised for it.
 
