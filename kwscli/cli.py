@@ -5,6 +5,7 @@ import json
 import math
 import os
 import signal
+import threading
 import warnings
 
 import click
@@ -96,6 +97,22 @@ class Group(click.Group):
             if error.errno not in files.USERS_ERRNOS:
                 raise
             raise click.ClickException(files.explain(error))
+
+
+@contextlib.contextmanager
+def _imports():
+    """Around an import: Ctrl-C waits for its end, as numpy and TensorFlow swallow what is raised inside of theirs."""
+    before, received = signal.getsignal(signal.SIGINT), []
+    if not callable(before) or threading.current_thread() is not threading.main_thread():
+        yield  # it is ignored, or not ours to hear
+        return
+    signal.signal(signal.SIGINT, lambda number, frame: received.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if received:
+        raise KeyboardInterrupt
 
 
 def options(settings_class):
@@ -190,7 +207,8 @@ def prepare(data_path, archive, out, download, synthesize, force, as_json, **how
     kws prepare --data-path data --download
     kws prepare --data-path data --synthesize yes,no,stop
     """
-    from . import prepare as preparing
+    with _imports():
+        from . import prepare as preparing
 
     source = preparing.source_of(data_path, archive, download, synthesize)
     report = preparing.prepare(preparing.PrepareSettings(source, out or data_path, **how), force)
@@ -226,14 +244,17 @@ def train(**values):
     kws train --data-path data
     kws train --data-path data --wanted-words yes,no --how-many-training-steps 1000,500 --learning-rate 0.001,0.0001
     """
-    from . import plan
+    with _imports():
+        from . import plan
 
     job = plan.plan(values)  # every setting is checked before TensorFlow is imported
     if job.workers > 1:
-        from . import workers
+        with _imports():
+            from . import workers
 
         raise SystemExit(workers.train(job.workers, job.device.device))
-    from . import train as training
+    with _imports():
+        from . import train as training
 
     outcome = training.train(job)
     judged = "" if math.isnan(outcome.best_accuracy) else "%.2f %% on validation at " % (100 * outcome.best_accuracy)
@@ -259,7 +280,8 @@ def evaluate(checkpoint, data_path, split, labels, as_json):
     kws eval --checkpoint output/0
     kws eval --checkpoint DS_CNN_S.pb --labels labels.txt --data-path speech_commands_test_set_v0.02.tar.gz
     """
-    from . import classifier, evaluate as evaluating
+    with _imports():
+        from . import classifier, evaluate as evaluating
 
     with contextlib.closing(classifier.opened(checkpoint, labels)) as model:
         result = evaluating.evaluate(model, data_path or model.data_path or "data", split, model.data)
@@ -282,7 +304,8 @@ def label(files, checkpoint, labels, top, as_json):
     kws label file.wav
     kws label --checkpoint output/0 --top 1 recordings/ other.flac
     """
-    from . import classifier, label as labelling
+    with _imports():
+        from . import classifier, label as labelling
 
     paths = list(labelling.expand(files))
     with contextlib.closing(classifier.opened(checkpoint, labels)) as model:
@@ -310,7 +333,8 @@ def freeze(checkpoint, output, data_path):
     \b
     kws freeze --checkpoint output/0 --output ds_cnn.pb
     """
-    from . import freeze as freezing
+    with _imports():
+        from . import freeze as freezing
 
     written = freezing.freeze(checkpoint, output, data_path)
     for one in written:
@@ -334,7 +358,8 @@ def list_models(architecture, model_size, model_size_info, keywords, as_json, **
     kws models
     kws models ds_cnn --model-size l --keywords 4
     """
-    from . import describe
+    with _imports():
+        from . import describe
 
     overrides = {name: value for name, value in features.items() if value is not None}
     click.echo(describe.report(architecture, model_size, model_size_info, keywords + 2, overrides, as_json))
@@ -354,7 +379,8 @@ def bench(data_path, **how):
     \b
     kws bench --data-path data
     """
-    from . import bench as benching
+    with _imports():
+        from . import bench as benching
 
     for name, value in benching.benchmark(data_path, **how):
         click.echo("%-62s %s" % (name, value))
@@ -371,7 +397,8 @@ def doctor(data_path, as_json):
     \b
     kws doctor
     """
-    from . import machine
+    with _imports():
+        from . import machine
 
     found = machine.examine(data_path)
     if as_json:

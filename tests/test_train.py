@@ -200,6 +200,17 @@ def test_ctrl_c_outside_of_the_steps_is_one_line(data, tmp_path, monkeypatch):
     assert (result.exit_code, result.output.splitlines()[-1]) == (130, "Error: stopped")
 
 
+def test_ctrl_c_in_an_import_waits_for_its_end():
+    after = []
+    with pytest.raises(KeyboardInterrupt), cli._imports():
+        try:
+            os.kill(os.getpid(), signal.SIGINT)
+        except BaseException:  # as modules do that fall back on something else
+            pass
+        after.append(signal.getsignal(signal.SIGINT))
+    assert after and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
 def test_a_folder_for_tensorboard_that_cannot_be_is_told(data, tmp_path):
     (tmp_path / "file").write_text("")
     result = train(data, tmp_path / "run", "--summaries_dir", str(tmp_path / "file" / "logs"))
