@@ -1,11 +1,14 @@
 """What several test files use: a small data set of tones, the real recordings, and the command line."""
 import os
+import signal
 import zlib
 
 import numpy as np
 import pytest
 import soundfile
 from click.testing import CliRunner
+
+signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell's background job would ignore, children too
 
 SHARED_DATA = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "shared", "data")
 
