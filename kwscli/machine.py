@@ -85,7 +85,7 @@ def _tensorflow():
         device = Finding("device", OK, "%s: %s" % (chosen.name, chosen.why))
     except KwsError as error:
         device = _refused("device", error)
-    return [tensorflow, device, npu_bridge, _gpu(len(session.gpus()))]
+    return [tensorflow, device, npu_bridge, _gpu(len(session.gpus()), tensorflow.value)]
 
 
 def _npu_bridge(adapter):
@@ -97,11 +97,16 @@ def _npu_bridge(adapter):
     return Finding("npu_bridge", NOTE, "absent", "an Ascend NPU needs it; it comes with CANN's tfplugin, not from pip")
 
 
-def _gpu(count):
+def _gpu(count, release):
+    """GPUs that a release of TensorFlow sees, and those that the driver shows and it does not."""
     if count:
         return Finding("GPU", OK, "%d" % count)
-    return Finding("GPU", NOTE, "TensorFlow sees none",
-                   "an NVIDIA GPU needs its driver, CUDA, and a TensorFlow made for it")
+    cards = sorted(glob.glob("/dev/nvidia[0-9]*"))
+    if release.startswith("1."):
+        advice = "an NVIDIA GPU needs its driver, and CUDA 10.0 and cuDNN 7 on LD_LIBRARY_PATH"
+    else:
+        advice = 'an NVIDIA GPU needs its driver, and CUDA: pip install "tensorflow[and-cuda]==%s"' % release
+    return Finding("GPU", NOTE, "TensorFlow sees none" + (" of " + ", ".join(cards) if cards else ""), advice)
 
 
 def _environment(with_npu):

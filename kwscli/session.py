@@ -6,11 +6,13 @@ import contextlib
 import importlib
 import importlib.util
 import os
+import re
 import sys
 from typing import NamedTuple, Optional
 
 import tensorflow.compat.v1 as tf
 from tensorflow.core.protobuf.rewriter_config_pb2 import RewriterConfig
+from tensorflow.python.client import device_lib
 
 from . import npu
 from .errors import KwsError
@@ -31,6 +33,9 @@ _PROBES = (
 )
 # Dynamic loss scale as Huawei's documentation has it: doubled after 1000 good steps, halved after 2 bad ones.
 _DYNAMIC = {"init_loss_scale": 2 ** 32, "incr_every_n_steps": 1000, "decr_every_n_nan_or_inf": 2, "decr_ratio": 0.5}
+# Below this compute capability TensorFlow leaves mixed precision out, and says so only in a log that few see.
+_FAST_IN_FLOAT16 = 7, 0
+_EVEN_IF_SLOW = "TF_AUTO_MIXED_PRECISION_GRAPH_REWRITE_IGNORE_PERFORMANCE"
 _NPU_ONLY = ("modify_mixlist", "fusion_switch_file", "op_select_implmode", "aoe_mode", "work_path", "npu_option")
 _first_options = {}  # process-wide options of the first NPU session: the adapter keeps them for all
 
@@ -125,6 +130,12 @@ def notes(device, settings):
         said.append("The CPU keeps float32: --precision-mode %s changes nothing here." % mode)
     if mode and device.kind == "gpu" and mode not in ("allow_mix_precision", "must_keep_origin_dtype", "force_fp32"):
         said.append("A GPU knows allow_mix_precision, else float32: --precision-mode %s changes nothing here." % mode)
+    if _mixed_on_gpu(device, settings) and not os.environ.get(_EVEN_IF_SLOW):
+        capability = _compute_capability(device, settings)
+        if capability and capability < _FAST_IN_FLOAT16:
+            said.append("A GPU of compute capability %d.%d is slow in float16, and TensorFlow keeps float32: "
+                        "--precision-mode %s changes nothing here; %s=1 has it anyway."
+                        % (capability + (mode, _EVEN_IF_SLOW)))
     if settings.loss_scale not in (None, "none") and not _mixed_on_gpu(device, settings):
         said.append("Nothing is float16 on %s here: --loss-scale %s changes nothing." % (here, settings.loss_scale))
     if settings.iterations_per_loop > 1:
@@ -135,6 +146,15 @@ def notes(device, settings):
 
 def _mixed_on_gpu(device, settings):
     return device.kind == "gpu" and settings.precision_mode == "allow_mix_precision"
+
+
+def _compute_capability(device, settings):
+    """(major, minor) of an NVIDIA GPU; None of another."""
+    for one in device_lib.list_local_devices(config(device, settings)):
+        found = re.search(r"compute capability: (\d+)\.(\d+)", one.physical_device_desc)
+        if found:
+            return int(found.group(1)), int(found.group(2))
+    return None
 
 
 def scales_loss(device, settings):
@@ -193,7 +213,17 @@ def open_session(graph, device=None, settings=None, folder="", collective=None):
     proto = config(device, settings, folder)
     if collective:
         collective.start(proto)
-    return tf.Session(collective.target if collective else "", graph, proto)
+    session = tf.Session(collective.target if collective else "", graph, proto)
+    if device and device.kind == "gpu" and not _has_gpu(session):
+        session.close()
+        raise KwsError("TensorFlow lists GPU %d, but does not use it; TF_CPP_MIN_LOG_LEVEL=0 in the environment "
+                       "shows why, --device cpu goes without" % device.number)
+    return session
+
+
+def _has_gpu(session):
+    """Whether a session got its GPU: without CUDA's libraries, or with too small a GPU, it runs on the CPU instead."""
+    return any(one.device_type == "GPU" for one in session.list_devices())
 
 
 @contextlib.contextmanager

@@ -1,4 +1,5 @@
 """`kws doctor`: what is there, missing or broken, and that the page appears whatever is."""
+import glob
 import importlib
 import importlib.util
 import json
@@ -58,6 +59,16 @@ def test_what_kws_can_do_without_is_a_note(kws, monkeypatch):
         found = of(machine.examine(), name)[0]
         assert found[1:3] == ("note", "not installed") and "pip install" in found.advice
         assert found.advice in result.stdout
+
+
+def test_a_gpu_that_tensorflow_does_not_see(monkeypatch):
+    tf = pytest.importorskip("tensorflow.compat.v1")
+    there = glob.glob
+    monkeypatch.setattr(glob, "glob", lambda name: ["/dev/nvidia0"] if "nvidia" in name else there(name))
+    found = of(machine.examine(), "GPU")[0]
+    assert found[1:3] == ("note", "TensorFlow sees none of /dev/nvidia0")
+    wanted = "CUDA 10.0" if tf.__version__.startswith("1.") else "tensorflow[and-cuda]==" + tf.__version__
+    assert wanted in found.advice
 
 
 def test_what_kws_needs_is_missed(kws, monkeypatch):

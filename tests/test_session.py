@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
+from tensorflow.core.framework.device_attributes_pb2 import DeviceAttributes
 from tensorflow.core.protobuf.rewriter_config_pb2 import RewriterConfig
 
 from kwscli import checkpoint, session
@@ -132,6 +133,19 @@ def test_a_gpu_is_taken_before_the_cpu(monkeypatch):
     assert session.choose(DeviceSettings(device="gpu")).number == 1
 
 
+@pytest.fixture
+def capability(monkeypatch):
+    """capability("6.1"): a GPU of that compute capability, as TensorFlow describes one."""
+    def become(number):
+        text = "device: 0, name: Tesla P4, pci bus id: 0000:00:04.0, compute capability: " + number
+        devices = [DeviceAttributes(device_type="CPU"), DeviceAttributes(device_type="GPU", physical_device_desc=text)]
+        monkeypatch.setattr(session.device_lib, "list_local_devices", lambda config: devices)
+
+    become("7.0")
+    return become
+
+
+@pytest.mark.usefixtures("capability")
 @pytest.mark.parametrize("device, flags, said", [
     (CPU, {}, []), (GPU, {}, []),
     (CPU, {"precision_mode": "must_keep_origin_dtype"}, []), (GPU, {"precision_mode": "allow_mix_precision"}, []),
@@ -148,6 +162,24 @@ def test_a_gpu_is_taken_before_the_cpu(monkeypatch):
 ])
 def test_what_a_flag_cannot_do_is_said(device, flags, said):
     assert session.notes(device, DeviceSettings(**flags)) == said
+
+
+def test_a_gpu_for_which_tensorflow_drops_mixed_precision_is_named(capability, monkeypatch):
+    mixed = DeviceSettings(precision_mode="allow_mix_precision")
+    capability("6.1")
+    said, = session.notes(GPU, mixed)
+    assert said.startswith("A GPU of compute capability 6.1 is slow in float16, and TensorFlow keeps float32")
+    assert said.endswith("; TF_AUTO_MIXED_PRECISION_GRAPH_REWRITE_IGNORE_PERFORMANCE=1 has it anyway.")
+    assert session.notes(GPU, DeviceSettings()) == []
+    monkeypatch.setenv("TF_AUTO_MIXED_PRECISION_GRAPH_REWRITE_IGNORE_PERFORMANCE", "1")
+    assert session.notes(GPU, mixed) == []
+
+
+def test_a_gpu_that_tensorflow_lists_and_does_not_use_is_an_error(monkeypatch):
+    config = session.config()  # of a session that gets none
+    monkeypatch.setattr(session, "config", lambda *arguments: config)
+    with pytest.raises(KwsError, match="TensorFlow lists GPU 0, but does not use it; .* --device cpu"):
+        session.open_session(tf.Graph(), GPU)
 
 
 @pytest.mark.parametrize("flags", [
