@@ -10,7 +10,7 @@ import soundfile
 from .errors import KwsError
 
 # What a folder is searched for; a single file may have any name.
-SUFFIXES = (".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".au", ".w64", ".caf")
+SUFFIXES = tuple(".wav .flac .ogg .oga .opus .mp3 .aif .aiff .aifc .au .snd .w64 .rf64 .caf .sph .nist .voc".split())
 FULL_SCALE = 32768  # of 16-bit samples
 # Headers can claim anything. Samples of one file, over all channels: 4.6 hours of 16 kHz mono, 1 GiB as float32.
 MAX_SAMPLES = 1 << 28
@@ -110,6 +110,12 @@ def loudest(samples, clip_samples, step):
     energy = np.concatenate([[0.0], np.cumsum(np.square(samples, dtype=np.float64))])
     starts = np.arange(0, max(1, len(samples) - clip_samples + 1), step)
     return int(starts[np.argmax(energy[np.minimum(starts + clip_samples, len(samples))] - energy[starts])])
+
+
+def loudest_clip(samples, clip_samples, sample_rate):
+    """What of a recording is judged -> (where it begins, a clip [clip_samples])."""
+    start = loudest(samples, clip_samples, sample_rate // 100)
+    return start, fit(samples[start:], clip_samples)
 
 
 def wav_bytes(clip, sample_rate):

@@ -8,6 +8,7 @@ import functools
 import math
 import os
 import sys
+import threading
 
 import numpy as np
 
@@ -167,11 +168,29 @@ def _step_back():
         os.nice(10)
 
 
-def ahead(function, arguments, threads, depth, step_back=False):
-    """Yield function(argument) for each of `arguments`, in order, computed up to `depth` ahead by threads.
+class Ahead:
+    """Yields function(argument) for each of `arguments`, in order, computed up to `depth` ahead by threads.
 
     step_back: the threads let all others go first, those of other programs too.
+    One thread may close it while another, such as one of TensorFlow's, waits for what comes next.
     """
+
+    def __init__(self, function, arguments, threads, depth, step_back=False):
+        self._lock, self._results = threading.Lock(), _ahead(function, arguments, threads, depth, step_back)
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        with self._lock:
+            return next(self._results)
+
+    def close(self):
+        with self._lock:
+            self._results.close()
+
+
+def _ahead(function, arguments, threads, depth, step_back):
     waiting = collections.deque()
     arguments = iter(arguments)
     with concurrent.futures.ThreadPoolExecutor(threads, initializer=_step_back if step_back else None) as pool:

@@ -19,7 +19,7 @@ import soundfile
 from . import batches, dataset, prepare, run
 from .errors import KwsError
 from .features import mfcc
-from .settings import FeatureSettings
+from .settings import DeviceSettings, FeatureSettings
 
 BARE_STEPS = 100
 SCALING_STEPS = 150
@@ -49,7 +49,7 @@ def mfcc_speeds(clips, threads):
     one = len(clips) / quick(in_tens(lambda: mfcc(clips, settings), 100)[:, 0])
 
     def on_all():
-        for _ in batches.ahead(lambda _: mfcc(clips, settings), range(20), threads, threads):
+        for _ in batches.Ahead(lambda _: mfcc(clips, settings), range(20), threads, threads):
             pass
 
     return one, 20 * len(clips) / quick(in_tens(on_all, 10)[:, 0])
@@ -63,10 +63,11 @@ class Bare:
 
         from . import network, session
 
+        device, settings = session.choose(DeviceSettings()), DeviceSettings()
         with tf.Graph().as_default() as graph:
             training = network.training(description)
             initialise = network.initialiser()
-            self._session = session.open_session(graph)
+            self._session = session.open_session(graph, device, session.config(device, settings))
             self._session.run(initialise)
             self._session.run(training.set_rate, {training.new_rate: description.train.learning_rate[0]})
             graph.finalize()
@@ -183,6 +184,7 @@ def benchmark(data_path, architecture, steps, rounds):
         if not data_path:
             data_path = os.path.join(folder, "data")
             prepare.prepare(prepare.PrepareSettings(prepare.source_of(data_path, synthesize=""), data_path))
+        dataset.load(data_path)  # what is wrong with it is told now
         trainings = Trainings(data_path, folder, architecture)
         yield from _speed_of_training(data_path, folder, trainings, steps, rounds)
         yield from _scaling(trainings, min(steps, SCALING_STEPS), rounds)
@@ -246,7 +248,11 @@ def _scaling(trainings, steps, rounds):
 
 
 def _speed_of_preparing(data_path, folder, rounds):
-    archive = _archive_of(data_path, folder)
+    source = os.path.join(data_path, dataset.read_info(data_path)["source"])
+    if not os.path.exists(source):
+        yield "kws prepare against gzip -dc of the same archive", "needs %s" % source
+        return
+    archive = source if os.path.isfile(source) else _archive_of(source, folder)
     pairs = [prepare_against_gzip(folder, archive) for _ in range(rounds)]
     gzip_seconds, prepare_seconds = np.median(np.array(pairs), axis=0)
     yield "kws prepare against gzip -dc of the same archive", "%.2f s, %.2f s: %.0f %% of its speed" % (
@@ -263,11 +269,8 @@ def _evaluation_speed(run_path, data_path):
     return result.count / seconds
 
 
-def _archive_of(data_path, folder):
-    """The archive the data came from, or one made of its folder."""
-    source = os.path.join(data_path, dataset.read_info(data_path)["source"])
-    if os.path.isfile(source):
-        return source
+def _archive_of(source, folder):
+    """An archive made of a folder of recordings."""
     path = os.path.join(folder, "corpus.tar.gz")
     with tarfile.open(path, "w:gz") as tar:
         tar.add(source, arcname=".")

@@ -147,11 +147,11 @@ def _click_type(kind, is_tuple, metadata):
     return {int: click.INT, float: click.FLOAT, str: click.STRING, bool: click.BOOL}[kind]
 
 
-def _data_path(required=True):
+def _data_path(default=None, otherwise="where the run's was"):
     return click.option(
-        "--data-path", "--data-dir", envvar="KWS_DATA_PATH", default="data" if required else None,
-        help="Folder with the recordings.  [default: $KWS_DATA_PATH, else data/ here]" if required else
-        "Folder with prepared data.  [default: $KWS_DATA_PATH, else where the run's was]",
+        "--data-path", "--data-dir", envvar="KWS_DATA_PATH", default=default,
+        help="Folder with %s.  [default: $KWS_DATA_PATH, else %s]"
+        % (("the recordings", default + "/ here") if default else ("prepared data", otherwise)),
     )
 
 
@@ -182,7 +182,7 @@ def cli():
 
 
 @cli.command()
-@_data_path()
+@_data_path("data")
 @click.option("--archive", metavar="FILE", help="Which archive or folder.  [default: the one in the data path]")
 @click.option("--out", metavar="DIR", help="Where the prepared data goes.  [default: the data path]")
 @click.option("--download", is_flag=False, flag_value="0.02", type=click.Choice(["0.02", "0.01"]),
@@ -219,7 +219,7 @@ def prepare(data_path, archive, out, download, synthesize, force, as_json, **how
 
 
 @cli.command()
-@_data_path()
+@_data_path("data")
 @click.option("--train-dir", metavar="DIR", help="Where the run goes.  [default: output/$ASCEND_DEVICE_ID, output/0]")
 @click.option("--summaries-dir", metavar="DIR", help="Where TensorBoard's events go.  [default: TRAIN_DIR/summaries]")
 @click.option("--start-checkpoint", metavar="PATH", help="Begin with the weights of this run or checkpoint.")
@@ -248,6 +248,7 @@ def train(**values):
         from . import plan
 
     job = plan.plan(values)  # every setting is checked before TensorFlow is imported
+    plan.ensure_prepared(values["data_path"], job)
     if job.workers > 1:
         with _imports():
             from . import workers
@@ -267,8 +268,9 @@ def train(**values):
 
 @cli.command("eval")
 @_checkpoint
-@_data_path(required=False)
-@click.option("--split", type=click.Choice(["training", "validation", "testing"]), default="testing", show_default=True)
+@_data_path()
+@click.option("--split", type=click.Choice(["training", "validation", "testing"]),
+              help="Which part of prepared data.  [default: testing]")
 @_labels
 @_json
 def evaluate(checkpoint, data_path, split, labels, as_json):
@@ -284,7 +286,10 @@ def evaluate(checkpoint, data_path, split, labels, as_json):
         from . import classifier, evaluate as evaluating
 
     with contextlib.closing(classifier.opened(checkpoint, labels)) as model:
-        result = evaluating.evaluate(model, data_path or model.data_path or "data", split, model.data)
+        data_path = data_path or model.data_path or "data"
+        if not evaluating.is_labelled(data_path, model.labels):
+            split = split or "testing"
+        result = evaluating.evaluate(model, data_path, split, model.data)
         if as_json:
             _print_json(dict(result.to_json(), checkpoint=model.path, split=split))
         else:
@@ -323,7 +328,7 @@ def label(files, checkpoint, labels, top, as_json):
 @cli.command()
 @_checkpoint
 @click.option("--output", metavar="FILE", help="The self-contained graph.  [default: beside the checkpoint]")
-@_data_path(required=False)
+@_data_path()
 def freeze(checkpoint, output, data_path):
     """Write graphs with the weights inside, and check that they give the checkpoint's scores.
 
@@ -366,15 +371,13 @@ def list_models(architecture, model_size, model_size_info, keywords, as_json, **
 
 
 @cli.command()
-@_data_path(required=False)
+@_data_path(otherwise="a corpus synthesised for it")
 @click.option("--model-architecture", "architecture", type=click.Choice(models.ARCHITECTURES), default="ds_cnn",
               show_default=True, help="Which network.")
 @click.option("--steps", type=click.IntRange(100), default=450, show_default=True, help="Steps of each training.")
 @click.option("--rounds", type=click.IntRange(1), default=3, show_default=True, help="How often each is measured.")
 def bench(data_path, **how):
     """Measure the speed of every part on this machine: 3 to 5 minutes.
-
-    Without a data path, on a corpus synthesised for it.
 
     \b
     kws bench --data-path data
@@ -387,7 +390,7 @@ def bench(data_path, **how):
 
 
 @cli.command()
-@_data_path()
+@_data_path("data")
 @_json
 def doctor(data_path, as_json):
     """Say what this machine has, and what to do about what it lacks.

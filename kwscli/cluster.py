@@ -178,11 +178,10 @@ def _of_rank_table(environ):
         _refuse("with $RANK_TABLE_FILE, $%s must be set too" % ", $".join(missing), "every worker needs all four")
     if rank >= size:
         _refuse("$RANK_ID is %d and %s has the ranks 0 to %d" % (rank, path, size - 1), "every worker needs its own")
-    here = {one.device_id for one in devices if one.server_id == devices[rank].server_id}
-    if environ["ASCEND_DEVICE_ID"] not in here:
-        _refuse("$ASCEND_DEVICE_ID is %s and %s has the devices %s on the server of rank %d (%s)"
-                % (environ["ASCEND_DEVICE_ID"], path, ", ".join(sorted(here)), rank, devices[rank].server_id),
-                "every worker needs one of them")
+    if environ["ASCEND_DEVICE_ID"] != devices[rank].device_id:
+        _refuse("$ASCEND_DEVICE_ID is %s and %s gives rank %d the device %s of %s"
+                % (environ["ASCEND_DEVICE_ID"], path, rank, devices[rank].device_id, devices[rank].server_id),
+                "they must be equal")
     host = devices[0].server_id if len({one.server_id for one in devices}) > 1 else "127.0.0.1"
     addresses = tuple("%s/%s" % (one.server_id, one.device_id) for one in devices)
     return Cluster(rank, addresses, "%s:%d" % (host, HCCL_HUB_PORT), hccl=True)
@@ -196,8 +195,9 @@ def _number(environ, name, default):
 
 
 def table_to_start(environ=os.environ):
-    """The rank table whose ranks are still to be started: $RANK_TABLE_FILE where no $RANK_ID says which this is."""
-    return None if environ.get("RANK_ID") else environ.get("RANK_TABLE_FILE")
+    """The rank table whose ranks are still to be started: $RANK_TABLE_FILE where this is not one of several already."""
+    started = environ.get("RANK_ID") and environ.get("RANK_SIZE", "1") != "1"
+    return None if started else environ.get("RANK_TABLE_FILE")
 
 
 def local(ports):

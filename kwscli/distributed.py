@@ -105,7 +105,10 @@ class Collective:
     # In the graph
 
     def start(self, proto):
-        """Begin to serve the other workers; adds what sessions with this `target` need to their ConfigProto."""
+        """Begin to serve the other workers, on this one's share of the machine's cores.
+
+        Adds to a ConfigProto what sessions with this `target` need.
+        """
         if self.size > 1:
             share = self._keep_to_own_cores()
         if not self._over_grpc:

@@ -9,8 +9,6 @@ from .diagnostics import Diagnostics
 from .errors import KwsError
 from .progress import say
 
-EVALUATION_BATCH = 100
-
 
 class NotANumber(KwsError):
     """The loss, or a tensor on the way to it or to a weight, is not a number any more."""
@@ -19,14 +17,15 @@ class NotANumber(KwsError):
 class Engine(contextlib.ExitStack):
     """The graphs of a `plan.Job` and the session they run in; closed as a context manager.
 
-    folder: where dumps and traces go. collective: what it does together with other workers.
+    device: a `session.Device`. folder: where dumps and traces go. collective: what it does with other workers.
+    start: a run or checkpoint whose weights it begins with.
     stride: training steps that one `advance` makes, more than 1 only on an NPU.
     """
 
-    def __init__(self, job, folder, collective):
+    def __init__(self, job, device, folder, collective, start=""):
         super().__init__()
         self._collective = collective
-        self.description, self.device = job.description, session.choose(job.device)
+        self.description, self.device = job.description, device
         collective.check_device(self.device.kind, self.device.number)
         for line in session.notes(self.device, job.device):
             say(line)
@@ -34,10 +33,12 @@ class Engine(contextlib.ExitStack):
         self._rate, self._upcoming = None, None
         with tf.Graph().as_default() as graph:
             self._build(job)
-            self._session = session.open_session(graph, self.device, job.device, folder, collective)
+            proto = session.config(self.device, job.device, folder)
+            collective.start(proto)
+            self._session = session.open_session(graph, self.device, proto, collective.target)
             self.callback(self._session.close)
             try:
-                self._start(job)
+                self._start(start)
             except BaseException:
                 self.close()
                 raise
@@ -54,7 +55,7 @@ class Engine(contextlib.ExitStack):
             description, lambda rate: self._collective.optimizer(own(rate)),
             self._iterator and self._iterator.get_next(), self._collective.rank,
         )
-        self._inference = network.inference(description, EVALUATION_BATCH)
+        self._inference = network.inference(description, classifier.BATCH)
         self._writer = checkpoint.Writer()
         variables = network.variables_of(description)
         self.weight_count = sum(variable.shape.num_elements() for variable in tf.trainable_variables())
@@ -73,11 +74,10 @@ class Engine(contextlib.ExitStack):
         batches = tf.data.Dataset.from_generator(lambda: self._upcoming, types, shapes)
         return tf.data.make_initializable_iterator(batches)
 
-    def _start(self, job):
+    def _start(self, checkpoint_or_run):
         self._session.run(self._initialise)
-        if self.description.start_checkpoint:
-            prefix = run.resolve(self.description.start_checkpoint)[1]
-            checkpoint.start_from(self._session, prefix, self.description)
+        if checkpoint_or_run:
+            checkpoint.start_from(self._session, run.resolve(checkpoint_or_run)[1], self.description)
         training = self._training
         step = session.sink(self.device, self._session, training.step, self.stride)
         self._fetches = [training.loss, training.logits, training.targets, step, self._checks]
@@ -105,10 +105,12 @@ class Engine(contextlib.ExitStack):
                     values = self._diagnostics.run(self._session, step, self._fetches, dict(zip(self._fed, batch)))
                 else:
                     values = self._call(*batch)
-        except tf.errors.InvalidArgumentError as error:  # of a numeric check; a line of it names the tensor
-            names = self._diagnostics.overflow(self._session, step, dict(zip(self._fed, batch)))
+        except tf.errors.InvalidArgumentError as error:
             named = [line for line in str(error.message).splitlines() if line.startswith("in ")]
-            raise NotANumber("%s is not finite" % names[0] if names else (named or [error.message])[0])
+            if not named:  # of a numeric check, a line names the tensor
+                raise
+            names = self._diagnostics.overflow(self._session, step, dict(zip(self._fed, batch)))
+            raise NotANumber("%s is not finite" % names[0] if names else named[0])
         loss, logits, targets = values[:3]
         if not np.isfinite(loss):
             raise NotANumber("the loss is %s; --check-nans tells where it comes from" % loss)
@@ -120,17 +122,18 @@ class Engine(contextlib.ExitStack):
         def run_batch(rows):
             return self._session.run(self._inference.scores, {self._inference.features: rows})
 
-        return classifier.in_batches(run_batch, features, EVALUATION_BATCH)
+        return classifier.in_batches(run_batch, features, classifier.BATCH)
 
     def skipped(self, step):
         """How many of the first `step` steps were left out because their gradients overflowed."""
         return session.skipped_steps(self._session, step)
 
     def save(self, prefix):
-        """Write everything needed to go on from here; weights that are not numbers are refused."""
+        """Write everything needed to go on from here; `check_weights` first."""
         self._writer.write(self._session, prefix)
 
     def check_weights(self):
+        """Raises NotANumber where a weight or an average is none."""
         if not self._session.run(self._all_finite):
             raise NotANumber("the weights are no longer numbers")
 

@@ -7,10 +7,9 @@ import numpy as np
 
 from . import archive, audio, dataset, labels
 from .batches import EvaluationSet
+from .classifier import BATCH
 from .errors import KwsError
 from .progress import Progress, say
-
-CLIPS_AT_ONCE = 100
 
 
 class Result(NamedTuple):
@@ -90,12 +89,16 @@ def _percent(share):
     return "-" if share is None else "%.1f %%" % (100 * share)
 
 
-def evaluate(classifier, data_path, split="testing", data_settings=None):
+def evaluate(classifier, data_path, split=None, data_settings=None):
     """Score a classifier on a split of prepared data, or on a folder or archive whose folders are labels -> Result.
 
+    split: None where there is none to choose from, see `is_labelled`.
     data_settings: the DataSettings that say which words are keywords and how much of the rest belongs to the set.
     """
     if is_labelled(data_path, classifier.labels):
+        if split:
+            raise KwsError("--split %s is a part of prepared data, and %s is measured whole; leave it out"
+                           % (split, data_path))
         return _evaluate_labelled(classifier, data_path)
     if classifier.labels != labels.labels_of(data_settings.wanted_words):
         raise KwsError(
@@ -110,8 +113,8 @@ def evaluate(classifier, data_path, split="testing", data_settings=None):
         raise KwsError("%s has no %s clips of %s" % (data_path, split, ", ".join(data_settings.wanted_words)))
     scores = []
     with Progress("evaluating", len(clips)) as progress:
-        for start in range(0, len(clips), CLIPS_AT_ONCE):
-            scores.append(classifier.scores(clips.clips(slice(start, start + CLIPS_AT_ONCE))))
+        for start in range(0, len(clips), BATCH):
+            scores.append(classifier.scores(clips.clips(slice(start, start + BATCH))))
             progress.update(len(scores[-1]))
     return Result.of(classifier.labels, clips.targets, np.concatenate(scores))
 
@@ -135,7 +138,7 @@ def is_labelled(path, label_names):
 
 
 def _evaluate_labelled(classifier, path):
-    """Every sound file in LABEL/name, of a folder or an archive, as it is."""
+    """Every sound file in LABEL/name, of a folder or an archive; of one longer than a clip, the loudest part."""
     targets, clips, scores, unreadable = [], [], [], []
     settings = classifier.features
     index_of = {label: index for index, label in enumerate(classifier.labels)}
@@ -149,13 +152,13 @@ def _evaluate_labelled(classifier, path):
                     "%s holds %s, but %s is no label of the network: %s" % (path, name, label, ", ".join(index_of))
                 )
             try:
-                clip = audio.fit(audio.read(data, settings.sample_rate, name), settings.clip_samples)
+                samples = audio.read(data, settings.sample_rate, name)
             except audio.UnreadableAudio as error:
                 unreadable.append(str(error))
                 continue
             targets.append(index_of[label])
-            clips.append(clip)
-            if len(clips) == CLIPS_AT_ONCE:
+            clips.append(audio.loudest_clip(samples, settings.clip_samples, settings.sample_rate)[1])
+            if len(clips) == BATCH:
                 scores.append(classifier.scores(np.stack(clips)))
                 clips = []
             progress.update()

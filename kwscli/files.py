@@ -7,7 +7,6 @@ import shutil
 
 from .errors import KwsError
 
-PART, OLD = ".part", ".old"
 # What the operating system says of a place that cannot be written: the user's to mend, not a bug of ours.
 USERS_ERRNOS = (
     errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG,
@@ -30,7 +29,7 @@ def explain(error):
 @contextlib.contextmanager
 def replacing(path, mode="w"):
     """A file that takes the place of `path` at the end of the block, and only if the block ends well."""
-    part = path + PART
+    part = _beside(path, ".part")
     try:
         with open(part, mode, **({} if "b" in mode else {"encoding": "utf-8", "newline": ""})) as file:
             yield file
@@ -44,7 +43,7 @@ def replacing(path, mode="w"):
 @contextlib.contextmanager
 def replacing_folder(path):
     """An empty folder that takes the place of `path` at the end of the block, and only if the block ends well."""
-    part, old = path + PART, path + OLD
+    part, old = _beside(path, ".part"), _beside(path, ".old")
     _put_back(old, path)
     for left_over in (part, old):
         shutil.rmtree(left_over, ignore_errors=True)
@@ -61,18 +60,24 @@ def replacing_folder(path):
     shutil.rmtree(old, ignore_errors=True)
 
 
+def _beside(path, suffix):
+    """A hidden neighbour, whose name nobody gives to something of their own."""
+    folder, name = os.path.split(path)
+    return os.path.join(folder, ".%s.kws%s" % (name, suffix))
+
+
 def _put_back(old, path):
     if os.path.lexists(old) and not os.path.lexists(path):
         os.rename(old, path)
 
 
 @contextlib.contextmanager
-def only_one(folder, work):
-    """Holds `folder` for this process; a second one is refused. The lock goes with the process, however it ends."""
+def only_one(folder, work, wait=False):
+    """Holds `folder` for this process; a second one is refused, or waits. The lock ends with the process, however."""
     os.makedirs(folder, exist_ok=True)
     with open(os.path.join(folder, ".lock"), "a") as lock:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(lock, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         except BlockingIOError:
             raise KwsError("another process %s %s; wait for it to end, or choose another folder" % (work, folder))
         yield

@@ -63,7 +63,7 @@ FORMATS = {
 
 
 def freeze(path=None, output=None, data_path=None):
-    """Write every format of a checkpoint, checked against its scores, and labels.txt beside -> [Frozen].
+    """Write every format of a checkpoint, checked against its scores, and x_labels.txt beside -> [Frozen].
 
     output: the self-contained graph's file name, x.pb; the others are named after it. Or a folder for them.
     """

@@ -12,7 +12,7 @@ STDIN = "-"
 
 
 class Labelled(NamedTuple):
-    """What was heard in a file: (label, score) from the most to the least likely, and which clip of it was scored."""
+    """What was heard in a file: (label, score) from the most to the least likely, and which part of it was scored."""
 
     file: str
     start_ms: int = 0
@@ -65,9 +65,9 @@ def label(classifier, path, top=None):
         raise audio.UnreadableAudio("standard input is empty; pipe a sound file into it")
     settings = classifier.features
     samples = audio.read(source, settings.sample_rate, "standard input" if path == STDIN else path)
-    start = audio.loudest(samples, settings.clip_samples, settings.sample_rate // 100)
-    clip = audio.fit(samples[start:], settings.clip_samples)
+    start, clip = audio.loudest_clip(samples, settings.clip_samples, settings.sample_rate)
     scores = classifier.scores(clip[np.newaxis])[0]
     ranked = [(classifier.labels[index], float(scores[index])) for index in np.argsort(-scores, kind="stable")]
     milliseconds = 1000 / settings.sample_rate
-    return Labelled(path, round(start * milliseconds), round(len(samples) * milliseconds), tuple(ranked[:top]))
+    scored = min(len(samples), settings.clip_samples)
+    return Labelled(path, round(start * milliseconds), round(scored * milliseconds), tuple(ranked[:top]))

@@ -90,7 +90,9 @@ def _tensorflow():
 
 def _npu_bridge(adapter):
     if adapter.state == "present":
-        return Finding("npu_bridge", OK, "imports; release %s or older" % adapter.release)
+        return Finding("npu_bridge", OK, "imports; release %s" % (
+            adapter.release if adapter.release == adapter.oldest else "%s to %s" % (adapter.oldest, adapter.release)
+        ))
     if adapter.state == "broken":
         return Finding("npu_bridge", WRONG, adapter.reason,
                        "source CANN's set_env.sh, and have its tfplugin on PYTHONPATH")

@@ -3,7 +3,9 @@ import json
 import os
 
 from .errors import KwsError
-from .npu_options import BEFORE, MIXED, MIXED_V2, NEWEST, OPTIONS, PROCESS, RELEASES, nearest
+from .npu_options import (
+    AOE_MODES, BEFORE, EXPERIMENTAL, MIXED, MIXED_V2, NEWEST, OPTIONS, PROCESS, RELEASES, nearest, one_of
+)
 
 DEFAULT_PRECISION = "allow_mix_precision"
 FP16_GRADIENTS = {"allow_mix_precision", "allow_mix_precision_fp16", "allow_fp32_to_fp16", "force_fp16"}
@@ -66,6 +68,8 @@ def device_number(given=None, environ=os.environ):
 
 def option_of(key, release=NEWEST):
     """The Option that a release of the adapter has under a key."""
+    if key.startswith("experimental_"):
+        return EXPERIMENTAL
     for option in (OPTIONS.get(key), BEFORE.get(key)):
         if option and RELEASES.index(option.since) <= RELEASES.index(release):
             return option
@@ -99,7 +103,7 @@ def loss_scale(given):
 
 
 def loss_scale_of(settings):
-    """The scale an NPU's training needs: as asked for, else dynamic where gradients are float16."""
+    """The scale of a training in float16: as asked for, else dynamic where gradients are float16."""
     if settings.loss_scale is not None:
         return loss_scale(settings.loss_scale)
     asked = _asked(settings)
@@ -151,7 +155,8 @@ def _profiling(given, folder):
     if given is None:
         return json.dumps(dict(PROFILING, output=folder))
     checked("profiling_options", given)
-    return json.dumps(dict({"output": folder}, **json.loads(given)))
+    found = {**PROFILING, "output": folder, **json.loads(given)}
+    return json.dumps(dict(found, output=os.path.abspath(found["output"])))
 
 
 def options_of(settings, folder, release=NEWEST, environ=os.environ):
@@ -172,17 +177,25 @@ def options_of(settings, folder, release=NEWEST, environ=os.environ):
     for one, other in _ENVIRONMENT_RULES:
         if environ.get(one) and environ.get(other):
             raise KwsError("$%s and $%s are both set, two ways to say who takes part; unset one of them" % (one, other))
+    if environ.get("AOE_MODE") and "aoe_mode" not in given:
+        try:
+            one_of(*AOE_MODES)(environ["AOE_MODE"])
+        except ValueError as error:
+            raise KwsError("$AOE_MODE is %r; %s" % (environ["AOE_MODE"], error))
     return found
 
 
 def process_options(options):
     """Those of a parameter map that the first session of a process decides for all of its sessions."""
-    return {key: value for key, value in options.items() if OPTIONS[key].scope == PROCESS}
+    return {key: value for key, value in options.items() if option_of(key).scope == PROCESS}
 
 
-def deprecated(options):
-    """A line for each option that the adapter is giving up."""
-    return [
-        "The NPU option %s is deprecated; use %s." % (key, OPTIONS[key].instead)
-        for key in sorted(options) if OPTIONS[key].instead
-    ]
+def doubts(options, oldest):
+    """A line for each option that the adapter is giving up, or that one of release `oldest` does not know yet."""
+    for key in sorted(options):
+        option = option_of(key)
+        if option.instead:
+            yield "The NPU option %s is deprecated; use %s." % (key, option.instead)
+        if RELEASES.index(option.since) > RELEASES.index(oldest):
+            yield ("%s came with npu_bridge %s, and this one may be older, from %s on: then it changes nothing."
+                   % (option.flag or "--npu-option " + key, option.since, oldest))

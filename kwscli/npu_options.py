@@ -135,6 +135,15 @@ def dump_steps(given):
     return ranges
 
 
+def shape_ranges(given):
+    """data:[1~8,490];getnext:[1~4,98,10],[1~4]: shapes that inputs can have, for those fed and those drawn."""
+    shape = r"\[\d+(~\d+)?(,\d+(~\d+)?)*\]"
+    some = r"(data|getnext):%s(,%s)*" % (shape, shape)
+    if not re.fullmatch("%s(;%s)?" % (some, some), given.replace(" ", "")):
+        raise ValueError("it must be like data:[1~8,490];getnext:[1~8,490]")
+    return given
+
+
 _ON_OFF = one_of("on", "off")
 _TASK = one_of("on", "off", "l0", "l1")
 _METRICS = one_of("ArithmeticUtilization", "PipeUtilization", "Memory", "MemoryL0", "MemoryUB", "ResourceConflictRatio",
@@ -232,10 +241,12 @@ OPTIONS = {
     **_many("hccl_timeout op_wait_timeout op_execute_timeout graph_exec_timeout stream_sync_timeout event_sync_timeout",
             "i", integer(1), scope=PROCESS),
     **_many("graph_memory_max_size variable_memory_max_size", "s", byte_count),
-    **_many("dynamic_inputs_shape_range input_shape dynamic_dims in_out_pair local_device_list compress_weight_conf "
+    "dynamic_inputs_shape_range": Option("s", shape_ranges),
+    **_many("input_shape dynamic_dims in_out_pair local_device_list compress_weight_conf "
             "stream_max_parallel_num memory_optimization_policy job", "s", text),
     **_many("enable_scope_fusion_passes op_compiler_cache_mode op_compiler_cache_dir debug_dir device_type", "s", text,
             scope=PROCESS),
 }
+EXPERIMENTAL = Option("s", text)  # a key that begins with experimental_
 # Keys that once had another type.
 BEFORE = {"jit_compile": Option("b", boolean, "r1.10")}

@@ -46,15 +46,15 @@ def plan(values):
         data=data,
         train=pick(TrainSettings, values),
         data_path=os.path.abspath(values["data_path"]),
-        start_checkpoint=values["start_checkpoint"] or "",
+        start_checkpoint=os.path.abspath(values["start_checkpoint"]) if values["start_checkpoint"] else "",
         workers=together.size,
     )
     costs.count(architecture, description.model_size_info, description.features, len(description.labels))
+    run_path = values["train_dir"] or os.path.join("output", str(number))
     if description.start_checkpoint:
-        run.resolve(description.start_checkpoint)
-    _ensure_prepared(values["data_path"], description)
+        _check_start(values["start_checkpoint"], run_path, values["overwrite"])
     return Job(
-        run_path=values["train_dir"] or os.path.join("output", str(number)),
+        run_path=run_path,
         description=description,
         device=device,
         overwrite=values["overwrite"],
@@ -65,6 +65,15 @@ def plan(values):
         cluster=together,
         workers=workers,
     )
+
+
+def _check_start(path, run_path, overwrite):
+    """Refuse a start that cannot be read, or that the run would overwrite; a run that goes on needs it no more."""
+    if os.path.realpath(run_path) in (os.path.realpath(path), os.path.dirname(os.path.realpath(path))):
+        raise KwsError("--start-checkpoint %s is in %s, where this run would go; choose another --train-dir"
+                       % (path, run_path))
+    if overwrite or not run.read_state(run_path)[1]:
+        run.resolve(path)
 
 
 def _workers(asked):
@@ -88,12 +97,11 @@ def _own_gpu(device, together, workers):
     return dataclasses.replace(device, device_id=together.local_ranks.index(together.rank))
 
 
-def _ensure_prepared(data_path, description):
+def ensure_prepared(data_path, job):
     """As the seed's training does, unpack an archive that is there and was not prepared yet."""
     if dataset.is_prepared(data_path):
         return
     source = prepare.find_source(data_path)
     say("Preparing %s first." % source)
-    say(prepare.describe(prepare.prepare(
-        prepare.PrepareSettings(source, data_path, sample_rate=description.features.sample_rate)
-    )))
+    settings = prepare.PrepareSettings(source, data_path, sample_rate=job.description.features.sample_rate)
+    say(prepare.describe(prepare.prepare(settings, wait=job.cluster.size > 1)))  # others may share the folder

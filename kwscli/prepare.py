@@ -105,20 +105,25 @@ def find_source(data_path, name=None):
     )
 
 
-def prepare(settings, force=False):
-    """Prepare what `settings.source` holds into `settings.out` -> Report. What was prepared is kept unless `force`."""
+def prepare(settings, force=False, wait=False):
+    """Prepare what `settings.source` holds into `settings.out` -> Report. What was prepared is kept unless `force`.
+
+    wait: for another process that prepares it right now, rather than refuse.
+    """
     shares = settings.validation_percentage, settings.testing_percentage
     if not sum(shares) <= 100:
         raise KwsError("%g %% for validation and %g %% for testing are more than there is; lower one of them" % shares)
     if not os.path.exists(settings.source):
         raise KwsError("there is no archive or folder %s" % settings.source)
-    if dataset.is_prepared(settings.out) and not force:
-        info = dataset.read_info(settings.out)
-        _check_same(settings, info)
-        return Report(settings.out, info, fresh=False)
-    with files.only_one(settings.out, "is preparing"):
-        _pack(settings)
-        return Report(settings.out, dataset.read_info(settings.out), fresh=True)
+    with contextlib.ExitStack() as stack:
+        if force or not dataset.is_prepared(settings.out):
+            stack.enter_context(files.only_one(settings.out, "is preparing", wait))
+        if force or not dataset.is_prepared(settings.out):  # still
+            _pack(settings)
+            return Report(settings.out, dataset.read_info(settings.out), fresh=True)
+    info = dataset.read_info(settings.out)
+    _check_same(settings, info)
+    return Report(settings.out, info, fresh=False)
 
 
 def _asked(settings):
@@ -239,8 +244,7 @@ def _recordings_in(folder):
             folders.clear()
             continue
         seen.add(real)
-        folders[:] = sorted(name for name in folders if name != PACKED and not name.startswith(".")
-                            and not name.endswith((files.PART, files.OLD)))
+        folders[:] = sorted(name for name in folders if name != PACKED and not name.startswith("."))
         if inside != folder:
             within = os.path.relpath(inside, folder)
             yield from (os.path.join(within, name) for name in sorted(names) if audio.is_sound(name))

@@ -14,12 +14,14 @@ import glob
 import json
 import os
 import platform
+import re
 import shutil
 from typing import Dict, NamedTuple, Optional, Tuple
 
 from . import __version__, files
 from .errors import KwsError
 from .labels import write_labels
+from .models import ARCHITECTURES
 from .settings import DataSettings, FeatureSettings, TrainSettings, from_json, to_json
 
 FORMAT = 1
@@ -191,9 +193,9 @@ class RunDirectory:
 
     def _remove_others(self):
         kept = {checkpoint_name(self.description, one.step) for one in self.checkpoints}
-        for path in glob.glob(os.path.join(glob.escape(self.path), "*.ckpt.*")):
-            if os.path.basename(path).partition(".ckpt")[0] + ".ckpt" not in kept:
-                os.remove(path)
+        for name in _checkpoint_files(self.path):
+            if name.partition(".ckpt")[0] + ".ckpt" not in kept:
+                os.remove(self.file(name))
 
     def close(self):
         for file in self._files.values():
@@ -202,6 +204,12 @@ class RunDirectory:
 
 def checkpoint_name(description, step):
     return "%s-%d.ckpt" % (description.architecture, step)
+
+
+def _checkpoint_files(path):
+    """Names in a run directory that kws gave to checkpoints; what else lies there is not its own."""
+    ours = re.compile(r"(\.part|(%s)-\d+)\.ckpt\." % "|".join(ARCHITECTURES))
+    return [name for name in os.listdir(path) if ours.match(name)]
 
 
 def read_state(path):
@@ -243,7 +251,7 @@ def opened(path, description, log_name, overwrite=False):
 def _check_same(path, description):
     earlier = read_description(os.path.join(path, MODEL))
     differences = description.differences(earlier)
-    if differences and glob.glob(os.path.join(glob.escape(path), "*.ckpt.*")):  # else nothing would be lost
+    if differences and _checkpoint_files(path):  # else nothing would be lost
         raise KwsError(
             "%s holds a run with other settings (now %s); use another --train-dir, or --overwrite to lose that run"
             % (path, "; ".join(differences))
@@ -256,12 +264,13 @@ def _check_same(path, description):
 
 
 def _clear(path):
-    for name in os.listdir(path):
-        inside = os.path.join(path, name)
-        if name.endswith((".index", ".log")) or ".ckpt." in name or name in (MODEL, STATE, METRICS, LABELS):
-            os.remove(inside)
-        elif name == "summaries":
-            shutil.rmtree(inside)
+    """Remove what a run leaves, and nothing else."""
+    logs = re.compile(r"train_\d+\.log|.*_bs\d+_\d+p_acc\.log")
+    others = [name for name in os.listdir(path) if logs.fullmatch(name) or name in (MODEL, STATE, METRICS, LABELS)]
+    for name in _checkpoint_files(path) + others:
+        os.remove(os.path.join(path, name))
+    if os.path.isdir(os.path.join(path, "summaries")):
+        shutil.rmtree(os.path.join(path, "summaries"))
 
 
 def newest(folder="output"):
@@ -278,6 +287,10 @@ def resolve(path):
         description = read_description(os.path.join(path, MODEL))
         checkpoints = read_state(path)[1]
         if not checkpoints:
+            there = sorted(name for name in _checkpoint_files(path) if name.endswith(".index"))
+            if there:
+                raise KwsError("%s lacks %s, which says which checkpoint is the best; name one by its file: %s"
+                               % (path, STATE, os.path.join(path, there[-1])))
             raise KwsError("%s holds no checkpoint yet; let kws train go on until the first" % path)
         last = checkpoints[-1]
         prefix = os.path.join(path, checkpoint_name(description, last.best_step or last.step))

@@ -17,6 +17,7 @@ from tensorflow.python.client import device_lib
 from . import npu
 from .errors import KwsError
 from .progress import say
+from .settings import DeviceSettings
 
 tf.logging.set_verbosity(tf.logging.ERROR)
 tf.disable_eager_execution()  # TensorFlow 2.x: Saver and FileWriter look at this, not at the graph they are given
@@ -47,6 +48,7 @@ class Device(NamedTuple):
     number: int
     why: str
     release: Optional[str] = None  # of npu_bridge: the newest it can be
+    oldest: Optional[str] = None  # and the oldest
 
     @property
     def name(self):
@@ -58,7 +60,8 @@ class Adapter(NamedTuple):
 
     state: str  # absent, broken, present
     reason: str
-    release: Optional[str] = None
+    release: Optional[str] = None  # the newest it can be
+    oldest: Optional[str] = None
 
 
 def adapter():
@@ -67,20 +70,21 @@ def adapter():
         if importlib.util.find_spec("npu_bridge") is None:
             return Adapter("absent", "npu_bridge is not installed")
         importlib.import_module("npu_bridge.npu_init")
-        return Adapter("present", "npu_bridge imports", _release())
+        oldest, newest = _releases()
+        return Adapter("present", "npu_bridge imports", newest, oldest)
     except Exception as error:  # what is missing of CANN shows as ImportError, ValueError or worse
         reason = "npu_bridge is installed but does not import: %s: %s" % (type(error).__name__, error)
         return Adapter("broken", " ".join(reason.split()))
 
 
-def _release():
+def _releases():
+    """(the oldest, the newest) that the adapter can be, by the names that it has."""
+    newest = npu.NEWEST
     for module, name, last_without in _PROBES:
         if hasattr(importlib.import_module("npu_bridge." + module), name):
-            break
+            return npu.RELEASES[npu.RELEASES.index(last_without) + 1], newest
         newest = last_without
-    else:
-        return newest
-    return npu.NEWEST if module == _PROBES[0][0] else newest
+    return npu.RELEASES[0], newest
 
 
 def gpus():
@@ -97,7 +101,7 @@ def choose(settings):
     if settings.device in ("auto", "npu"):
         found = adapter()
         if found.state == "present":
-            return Device("npu", number, found.reason, found.release)
+            return Device("npu", number, found.reason, found.release, found.oldest)
         if settings.device == "npu":
             raise KwsError("--device npu: %s; set up CANN (source its set_env.sh; its tfplugin belongs on "
                            "PYTHONPATH), or use --device auto" % found.reason)
@@ -115,8 +119,9 @@ def choose(settings):
 
 def notes(device, settings):
     """What the flags of a training cannot do on this device, a line each; a flag that only an NPU has is refused."""
+    said = list(_without_effect(settings))
     if device.kind == "npu":
-        said = npu.deprecated(npu.options_of(settings, os.curdir, device.release))
+        said += npu.doubts(npu.options_of(settings, os.curdir, device.release), device.oldest or device.release)
         if settings.profiling_steps is not None:
             said.append("An NPU profiles every step: --profiling-steps %s changes nothing." % settings.profiling_steps)
         return said
@@ -125,7 +130,7 @@ def notes(device, settings):
         if getattr(settings, name):
             raise KwsError("--%s acts on an NPU only, and this runs on %s (%s); leave it out"
                            % (name.replace("_", "-"), here, device.why))
-    said, mode = [], settings.precision_mode
+    mode = settings.precision_mode
     if mode and device.kind == "cpu" and mode not in ("must_keep_origin_dtype", "force_fp32"):
         said.append("The CPU keeps float32: --precision-mode %s changes nothing here." % mode)
     if mode and device.kind == "gpu" and mode not in ("allow_mix_precision", "must_keep_origin_dtype", "force_fp32"):
@@ -142,6 +147,18 @@ def notes(device, settings):
         said.append("A loop sinks into an NPU only: --iterations-per-loop %d is one step a call on %s."
                     % (settings.iterations_per_loop, here))
     return said
+
+
+def _without_effect(settings):
+    """Flags that only say more of others that are not given."""
+    defaults = DeviceSettings()
+    for name in ("data_dump_step", "dump_mode"):
+        if getattr(settings, name) != getattr(defaults, name) and not settings.data_dump_flag:
+            yield "--%s changes nothing without --data-dump-flag." % name.replace("_", "-")
+    if settings.data_save_path and not (
+        settings.data_dump_flag or settings.over_dump or settings.profiling or settings.aoe_mode
+    ):
+        yield "Nothing is dumped or traced: --data-save-path %s stays as it is." % settings.data_save_path
 
 
 def _mixed_on_gpu(device, settings):
@@ -163,7 +180,7 @@ def scales_loss(device, settings):
 
 
 def config(device=None, settings=None, folder=""):
-    """The ConfigProto of a session on a device; of one for inference, beside any training, where none is given.
+    """The ConfigProto of a session on a device; of one for inference, on the CPU, where none is given.
 
     folder: where dumps and traces go.
     """
@@ -175,7 +192,7 @@ def config(device=None, settings=None, folder=""):
         _npu(proto, options)
     elif "npu_bridge" in sys.modules:  # makes every session one on the NPU, unless told not to
         _npu(proto, {"use_off_line": ("b", False)})
-    if device and device.kind == "cpu":
+    if not device or device.kind == "cpu":
         proto.device_count["GPU"] = 0
     if device and device.kind == "gpu":
         proto.gpu_options.visible_device_list = str(device.number)
@@ -208,12 +225,12 @@ def _keep_to_first(options):
                            % (key, wanted.get(key, ("", "unset"))[1], _first_options.get(key, ("", "unset"))[1]))
 
 
-def open_session(graph, device=None, settings=None, folder="", collective=None):
-    """A session on the graph, see `config`; the caller closes it. collective: of the workers it trains with."""
-    proto = config(device, settings, folder)
-    if collective:
-        collective.start(proto)
-    session = tf.Session(collective.target if collective else "", graph, proto)
+def open_session(graph, device=None, proto=None, target=""):
+    """A session on the graph; the caller closes it. The adapter itself lets go of an NPU when the process exits.
+
+    proto: what `config` gave for the device. target: of TensorFlow's server, where several workers train.
+    """
+    session = tf.Session(target, graph, proto or config())
     if device and device.kind == "gpu" and not _has_gpu(session):
         session.close()
         raise KwsError("TensorFlow lists GPU %d, but does not use it; TF_CPP_MIN_LOG_LEVEL=0 in the environment "
@@ -226,18 +243,26 @@ def _has_gpu(session):
     return any(one.device_type == "GPU" for one in session.list_devices())
 
 
-@contextlib.contextmanager
-def opened(graph, device=None, settings=None, folder=""):
-    """`open_session` that is closed in every way out. The adapter itself lets go of the NPU when the process exits."""
-    with contextlib.closing(open_session(graph, device, settings, folder)) as session:
-        yield session
-
-
 class _Adam(tf.train.AdamOptimizer):
     """Adam that counts the steps it makes: npu_bridge forgets the global step on chips that know infinity (r1.13)."""
 
     def apply_gradients(self, grads_and_vars, global_step=None, name=None):
         return super().apply_gradients(grads_and_vars, tf.train.get_or_create_global_step(), name)
+
+
+@contextlib.contextmanager
+def blamed(device):
+    """What goes wrong inside on an NPU is told in one line, as is a GPU's lack of memory; all else stays as it is."""
+    try:
+        yield
+    except tf.errors.OpError as error:
+        reason = " ".join(str(error.message).split("[[")[0].split())
+        if device.kind == "npu":
+            raise KwsError("%s failed: %s; see npu-smi info, and what CANN wrote under ~/ascend/log"
+                           % (device.name, reason))
+        if device.kind == "gpu" and isinstance(error, tf.errors.ResourceExhaustedError):
+            raise KwsError("%s has too little memory: %s; lower --batch_size" % (device.name, reason))
+        raise
 
 
 def optimizer_of(device, settings, rank_count=1):

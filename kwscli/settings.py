@@ -105,7 +105,8 @@ class DataSettings:
     sampling: str = setting(
         "epoch",
         "epoch: every keyword clip once an epoch, other words drawn anew each epoch, evenly over words; "
-        "reference: drawn with replacement, with one fixed set of other words, as TensorFlow's example does.",
+        "reference: drawn with replacement, with one fixed set of other words and silence no louder than other noise, "
+        "as ML-KWS-for-MCU does.",
         choices=("epoch", "reference"),
     )
 

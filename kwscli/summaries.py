@@ -8,13 +8,12 @@ from .progress import say
 
 
 class Summaries:
-    """An event file in `folder`; TensorBoard drops what an earlier, interrupted part wrote after `step`."""
+    """An event file in `folder`; of what is there already, TensorBoard drops what came after `step`."""
 
     def __init__(self, folder, step):
         os.makedirs(folder, exist_ok=True)  # an OSError is told better than what TensorFlow makes of it
         self._writer = tf.summary.FileWriter(folder)
-        if step:
-            self._writer.add_session_log(tf.SessionLog(status=tf.SessionLog.START), step)
+        self._writer.add_session_log(tf.SessionLog(status=tf.SessionLog.START), step + 1)  # the first it drops
         self._can_draw = True
 
     def scalars(self, step, values):

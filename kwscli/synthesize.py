@@ -3,7 +3,6 @@
 It is for demonstrations, for tests, and for a first model of one's own words; recordings of people teach more.
 """
 import ctypes
-import shutil
 import tempfile
 import wave
 from pathlib import Path
@@ -11,6 +10,8 @@ from pathlib import Path
 import numpy as np
 import scipy.signal
 
+from . import files
+from .dataset import BACKGROUND
 from .errors import KwsError
 from .progress import Progress
 from .settings import KEYWORDS
@@ -28,7 +29,6 @@ SPEAKERS = tuple((accent, variant) for accent in ACCENTS for variant in VARIANTS
 SAMPLE_RATE = 16000
 CLIP_SAMPLES = SAMPLE_RATE
 LONGEST_WORD_SAMPLES = int(0.9 * CLIP_SAMPLES)
-BACKGROUND = "_background_noise_"
 BACKGROUND_SAMPLES = 60 * SAMPLE_RATE
 BABBLE_VOICES = 8
 REINSTALL = "run: pip install --force-reinstall espeakng-loader"
@@ -42,21 +42,17 @@ def synthesize(folder, words=DEFAULT_WORDS, seed=59185, speakers=SPEAKERS, takes
     folder, words = Path(folder), _checked(words)
     if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
         raise KwsError("%s is there already; remove it, or choose another folder for the synthesised words" % folder)
-    # Written here and renamed when complete: `folder` is whole or absent, however the work ends.
-    part = folder.with_name(folder.name + ".part")
     try:
-        shutil.rmtree(str(part), ignore_errors=True)
-        for name in words + (BACKGROUND,):
-            (part / name).mkdir(parents=True)
-        with Espeak() as espeak:
-            voices = _write_words(espeak, part, words, seed, speakers, takes)
-        for name, samples in _backgrounds(voices, np.random.default_rng(seed)):
-            _write_wav(part / BACKGROUND / (name + ".wav"), 0.7 * samples / np.abs(samples).max())
-        part.replace(folder)
+        with files.replacing_folder(str(folder)) as made:
+            part = Path(made)
+            for name in words + (BACKGROUND,):
+                (part / name).mkdir()
+            with Espeak() as espeak:
+                voices = _write_words(espeak, part, words, seed, speakers, takes)
+            for name, samples in _backgrounds(voices, np.random.default_rng(seed)):
+                _write_wav(part / BACKGROUND / (name + ".wav"), 0.7 * samples / np.abs(samples).max())
     except OSError as error:
         raise KwsError("cannot write the synthesised words to %s: %s" % (folder, error.strerror or error))
-    finally:
-        shutil.rmtree(str(part), ignore_errors=True)
     return folder
 
 

@@ -11,7 +11,8 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow.compat.v1 as tf
 
-from . import batches, checkpoint, dataset, run
+from . import batches, checkpoint, dataset, run, session
+from .classifier import BATCH
 from .distributed import Collective
 from .engine import Engine, NotANumber
 from .errors import Interrupted, KwsError
@@ -45,9 +46,9 @@ class _Features:
     def __init__(self, data, description, split, threads, cluster):
         clips = batches.EvaluationSet(data, description.data, description.features, split)
         mine = np.arange(cluster.rank, len(clips), cluster.size)
-        parts = [mine[start : start + 100] for start in range(0, len(mine), 100)]
+        parts = [mine[start : start + BATCH] for start in range(0, len(mine), BATCH)]
         computed = list(
-            batches.ahead(lambda rows: mfcc(clips.clips(rows), description.features), parts, threads, threads + 1)
+            batches.Ahead(lambda rows: mfcc(clips.clips(rows), description.features), parts, threads, threads + 1)
         )
         self.count, self.targets = len(clips), clips.targets[mine]
         self.features = np.concatenate(computed) if computed else None
@@ -71,7 +72,11 @@ def train(job):
         job = job._replace(summaries_dir=job.summaries_dir if collective.rank == 0 else None)
         with collective.folder(job.run_path) as path, \
                 run.opened(path, description, job.log_name, job.overwrite) as directory:
-            with Engine(job, _data_folder(job), collective) as engine:
+            goes_on = collective.any(bool(directory.checkpoints))
+            start = "" if goes_on else description.start_checkpoint
+            device = session.choose(job.device)
+            with _ended_by_sigterm(), session.blamed(device), \
+                    Engine(job, device, _data_folder(job), collective, start) as engine:
                 splits = {
                     split: _Features(data, description, split, job.data_threads, job.cluster)
                     for split in dataset.SPLITS[1:]
@@ -109,18 +114,21 @@ class _Trainer:
         self._saved = None  # the step of the last checkpoint
         self._loss = self._accuracy = float("nan")
         self._started = time.monotonic()
-        self._check_stride()
         self._announce(job)
         self._go_on()
+        self._check_stride()
         self._summaries = Summaries(job.summaries_dir or directory.file("summaries"), self._step)
 
     def _check_stride(self):
+        """Phases, and what is left of them, must be whole numbers of calls."""
+        stride = self._engine.stride
         for steps in self._settings.how_many_training_steps:
-            if steps % self._engine.stride:
-                raise KwsError(
-                    "--how-many-training-steps %d is no multiple of --iterations-per-loop %d"
-                    % (steps, self._engine.stride)
-                )
+            if steps % stride:
+                raise KwsError("--how-many-training-steps %d is no multiple of --iterations-per-loop %d"
+                               % (steps, stride))
+        if self._step % stride:
+            raise KwsError("%s was saved after step %d, which is no multiple of --iterations-per-loop %d; go on with "
+                           "one that divides it, such as 1" % (self._run_path, self._step, stride))
 
     def _announce(self, job):
         together = ", %d by each of %d workers" % (self._settings.batch_size, job.cluster.size)
@@ -162,7 +170,7 @@ class _Trainer:
         # Workers on CPUs share their cores with these threads; who is late with its step keeps all the others waiting.
         step_back = self._collective.size > 1 and self._engine.device.kind == "cpu"
         with contextlib.closing(
-            batches.ahead(self._stream.batch, steps, self._threads, BATCHES_AHEAD, step_back)
+            batches.Ahead(self._stream.batch, steps, self._threads, BATCHES_AHEAD, step_back)
         ) as stream, _Signals() as signals, Progress(
             "training", settings.step_count, unit="steps", initial=self._step
         ) as progress:
@@ -216,19 +224,19 @@ class _Trainer:
             "accuracy": self._accuracy,
             "learning_rate": self._settings.rate_at(self._step),
             "examples_per_second": (self._step - step_before) * self._global_batch() / elapsed,
-            "data_wait": self._waited / elapsed,
             "skipped_steps": self._engine.skipped(self._step),
             "elapsed": time.monotonic() - self._started,
         }
+        speed = "%.0f examples/s" % values["examples_per_second"]
+        if self._engine.stride == 1:  # else the device draws batches by itself, and nobody sees it wait
+            values["data_wait"] = self._waited / elapsed
+            speed += ", %.0f %% of the time waiting for data" % (100 * values["data_wait"])
         self._waited = 0.0
-        self._directory.log("Speed at #%d: %.0f examples/s, %.0f%% of the time waiting for data"
-                            % (self._step, values["examples_per_second"], 100 * values["data_wait"]))
+        self._directory.log("Speed at #%d: %s" % (self._step, speed))
         self._directory.metric(step=self._step, **values)
         self._summaries.scalars(self._step, values)
         skipped = ", %d steps skipped" % values["skipped_steps"] if values["skipped_steps"] else ""
-        return "loss %.3f, accuracy %.0f %%, %.0f examples/s, %.0f %% waiting for data%s" % (
-            values["loss"], 100 * values["accuracy"], values["examples_per_second"], 100 * values["data_wait"], skipped
-        )
+        return "loss %.3f, accuracy %.0f %%, %s%s" % (values["loss"], 100 * values["accuracy"], speed, skipped)
 
     def _validate(self):
         result = self._evaluate("validation")
@@ -297,6 +305,20 @@ class _Trainer:
 
     def close(self):
         self._summaries.close()
+
+
+@contextlib.contextmanager
+def _ended_by_sigterm():
+    """SIGTERM ends what is inside as Ctrl-C does: everything is closed."""
+
+    def end(number, frame):
+        raise Interrupted("stopped", number)
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 class _Signals:

@@ -2,6 +2,7 @@
 
     PYTHONPATH=tests/fake_npu:. python tests/npu_cases.py NAME,NAME FOLDER
 """
+import contextlib
 import os
 import sys
 
@@ -32,6 +33,11 @@ def refused(message, function, *arguments, kind=KwsError):
     raise AssertionError("%s was not refused" % message)
 
 
+def session_on(graph, where, settings, folder=""):
+    """A session that is closed at the end."""
+    return contextlib.closing(session.open_session(graph, where, session.config(where, settings, folder)))
+
+
 def control():
     from npu_bridge import _control
 
@@ -54,7 +60,7 @@ class Training:
             self.checkpoints = checkpoint.Writer()
             self.variables = tf.global_variables()
             initialise = network.initialiser()
-        self.session = session.open_session(graph, where, settings, folder)
+        self.session = session.open_session(graph, where, session.config(where, settings, folder))
         self.session.run(initialise)
         self.session.run(self.graph.set_rate, {self.graph.new_rate: 0.001})
         graph.finalize()
@@ -93,7 +99,7 @@ def every_flag_arrives(folder):
     )
     assert (where.kind, where.number) == ("npu", 2)
     graph, x, step, initialise = tiny(where, settings)
-    with session.opened(graph, where, settings, data) as opened:
+    with session_on(graph, where, settings, data) as opened:
         opened.run(initialise)
     (seen,) = control().of("validated")
     assert os.path.isdir(seen.pop("work_path")) and '"output": "%s"' % data in seen.pop("profiling_options")
@@ -172,7 +178,7 @@ def fixed_scale(folder):
 def a_chip_that_knows_infinity(folder):
     where, settings = device()
     graph, x, step, initialise = tiny(where, settings)
-    with session.opened(graph, where, settings) as opened:
+    with session_on(graph, where, settings) as opened:
         opened.run(initialise)
         for value in (1.0, np.inf, 1.0):
             opened.run(step, {x: [value, 1.0]})
@@ -191,7 +197,7 @@ def a_sunk_loop(folder):
         return seen[0].get_next()
 
     graph, _, step, initialise = tiny(where, settings, inputs)
-    with session.opened(graph, where, settings) as opened:
+    with session_on(graph, where, settings) as opened:
         opened.run([initialise, seen[0].initializer])
         sunk = session.sink(where, opened, step, 5)
         graph.finalize()
@@ -199,7 +205,7 @@ def a_sunk_loop(folder):
             opened.run(sunk)
         assert opened.run(tf.train.get_global_step(graph)) == 20 and sunk.name == "IterationOp"
     graph, x, step, initialise = tiny(where, settings)
-    with session.opened(graph, where, settings) as opened:
+    with session_on(graph, where, settings) as opened:
         opened.run(initialise)
         sunk = session.sink(where, opened, step, 5)
         refused("one fed batch", opened.run, sunk, {x: [1.0, 1.0]}, kind=control().FakeStrictError)
@@ -209,12 +215,12 @@ def a_sunk_loop(folder):
 def the_first_session_decides(folder):
     where, settings = device()
     graph, _, _, initialise = tiny(where, settings)
-    with session.opened(graph, where, settings) as opened:
+    with session_on(graph, where, settings) as opened:
         opened.run(initialise)
     other = DeviceSettings(precision_mode="force_fp16")
     refused("precision_mode is force_fp16, but allow_mix_precision in the first session of this process; start another "
-            "process", session.open_session, graph, where, other)
-    session.open_session(graph, where, settings).close()
+            "process", session.config, where, other)
+    session.open_session(graph, where, session.config(where, settings)).close()
 
 
 if __name__ == "__main__":

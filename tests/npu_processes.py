@@ -5,7 +5,7 @@ import sys
 import time
 
 import tensorflow.compat.v1 as tf
-from npu_cases import control, device, refused, tiny
+from npu_cases import control, device, refused, session_on, tiny
 
 from kwscli import session
 from kwscli.errors import KwsError
@@ -27,7 +27,7 @@ def two_ranks():
         initialise = tf.global_variables_initializer()
     if rank:
         control().overflow_schedule.add(2)
-    with session.opened(graph, where, settings) as opened:
+    with session_on(graph, where, settings) as opened:
         opened.run(initialise)
         refused("before the weights were broadcast", opened.run, step, {x: 1.0}, kind=control().FakeStrictError)
         opened.run(together)
@@ -45,7 +45,7 @@ def leave_by(way):
     """The process ends in this way while a session runs; events tell what was closed."""
     where, settings = device()
     graph, _, _, initialise = tiny(where, settings)
-    with session.opened(graph, where, settings) as opened:
+    with session_on(graph, where, settings) as opened:
         opened.run(initialise)
         if way == "error":
             raise KwsError("an error")

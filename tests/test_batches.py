@@ -75,7 +75,7 @@ def test_a_batch_depends_on_seed_and_step_only():
 @pytest.mark.parametrize("threads", [1, 2, 7])
 def test_threads_and_lookahead_change_nothing(threads):
     steps = range(1, 40)
-    threaded = list(batches.ahead(stream().batch, steps, threads, threads + 2))
+    threaded = list(batches.Ahead(stream().batch, steps, threads, threads + 2))
     for step, (features, targets) in zip(steps, threaded):
         wanted = stream().batch(step)
         np.testing.assert_array_equal(features, wanted[0])
@@ -84,11 +84,11 @@ def test_threads_and_lookahead_change_nothing(threads):
 
 def test_ahead_ends_its_threads_and_passes_errors_on():
     before = threading.active_count()
-    computed = batches.ahead(lambda number: 1 // (3 - number), range(9), 2, 2)
+    computed = batches.Ahead(lambda number: 1 // (3 - number), range(9), 2, 2)
     assert [next(computed), next(computed), next(computed)] == [0, 0, 1]
     with pytest.raises(ZeroDivisionError):
         next(computed)
-    abandoned = batches.ahead(str, range(1000), 2, 2)
+    abandoned = batches.Ahead(str, range(1000), 2, 2)
     next(abandoned)
     abandoned.close()
     assert threading.active_count() == before

@@ -45,7 +45,6 @@ def planned(monkeypatch, tmp_path):
         raise Planned(original(values))
 
     monkeypatch.setattr(plan, "plan", stop)
-    monkeypatch.setattr(plan, "_ensure_prepared", lambda path, description: None)
     monkeypatch.delenv("KWS_DATA_PATH", raising=False)
     monkeypatch.delenv("ASCEND_DEVICE_ID", raising=False)
     monkeypatch.chdir(tmp_path)
@@ -294,7 +293,7 @@ def change(**values):
     (change(model_size_info=[2, 4, 10, 4, 2, 2, 8, 3, 3, 1, 1]), ".ckpt is not of the network in model.json: "),
     (change(model_size_info=[2, 8]), "--model-size-info of ds_cnn is "),
     (write("state.json", "{"), "output/0/state.json is damaged ("),
-    (remove("state.json"), "output/0 holds no checkpoint"),
+    (remove("state.json"), "output/0 lacks state.json, which says which checkpoint is the best; name one by its file"),
     (remove("*.data-00000-of-00001"), ".ckpt is not whole: "),
     (remove("*.index"), ".ckpt is not whole: "),
     (write("*.data-00000-of-00001", ""), ".ckpt cannot be read: Read less bytes than requested"),

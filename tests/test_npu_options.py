@@ -44,9 +44,9 @@ def test_profiling_measures_what_it_is_told_and_writes_to_the_data_folder(tmp_pa
     field, text = options(tmp_path, profiling=True)["profiling_options"]
     assert field == "s" and json.loads(text)["task_trace"] == "on" and json.loads(text)["output"] == str(tmp_path)
     found = options(tmp_path, profiling=True, profiling_options='{"training_trace": "on", "fp_point": ""}')
-    assert json.loads(found["profiling_options"][1]) == {
-        "output": str(tmp_path), "training_trace": "on", "fp_point": ""
-    }
+    assert json.loads(found["profiling_options"][1]) == dict(npu.PROFILING, output=str(tmp_path), fp_point="")
+    elsewhere = options(tmp_path, profiling=True, profiling_options='{"output": "prof"}')["profiling_options"][1]
+    assert json.loads(elsewhere) == dict(npu.PROFILING, output=os.path.abspath("prof"))
     assert found["profiling_mode"] == ("b", True)
 
 
@@ -206,7 +206,37 @@ def test_the_device_number():
 
 def test_deprecated_options_are_said():
     found = options(npu_option=("auto_tune_mode=RL,GA",))
-    assert npu.deprecated(found) == ["The NPU option auto_tune_mode is deprecated; use --aoe-mode."]
+    assert list(npu.doubts(found, npu.NEWEST)) == ["The NPU option auto_tune_mode is deprecated; use --aoe-mode."]
+
+
+def test_an_option_that_the_release_may_lack_is_said(tmp_path):
+    found = npu.options_of(DeviceSettings(aoe_mode="1"), str(tmp_path), "r1.5")
+    assert list(npu.doubts(found, "r1.5")) == []
+    said, *more = npu.doubts(found, "r1.3")
+    assert said.startswith("--aoe-mode came with npu_bridge r1.5, and this one may be older, from r1.3 on") and more
+
+
+def test_experimental_options_are_passed_on():
+    assert options(npu_option=("experimental_accelerate_train_mode=fast",))["experimental_accelerate_train_mode"] == (
+        "s", "fast"
+    )
+
+
+@pytest.mark.parametrize("given", ["data:[1~8,490];getnext:[1,98,10],[4]", "getnext:[1~4]", "data: [1, 2]"])
+def test_ranges_of_shapes(given):
+    assert npu_options.shape_ranges(given) == given
+
+
+@pytest.mark.parametrize("given", ["garbage", "[1,2]", "data:", "data:[1~]", "data:[a]", "data:[1];other:[2]"])
+def test_ranges_of_shapes_that_are_none(given):
+    with pytest.raises(ValueError, match="it must be like data:"):
+        npu_options.shape_ranges(given)
+
+
+def test_the_environments_tuning_is_checked(tmp_path):
+    with pytest.raises(KwsError, match=r"\$AOE_MODE is '3'; it must be one of 1, 2, 4, mdat"):
+        npu.options_of(DeviceSettings(), str(tmp_path), environ={"AOE_MODE": "3"})
+    assert "aoe_mode" not in npu.options_of(DeviceSettings(), str(tmp_path), environ={"AOE_MODE": "2"})
 
 
 def test_options_of_the_process_are_told_apart():

@@ -427,7 +427,7 @@ def test_a_killed_force_loses_nothing(kws, archived, point, count):
     kws("prepare", "--data-path", archived)
     before = content(archived / "packed")
     killed(archived, point, count)
-    saved = [folder for folder in ("packed", "packed.old") if (archived / folder).exists()]
+    saved = [folder for folder in ("packed", ".packed.kws.old") if (archived / folder).exists()]
     assert before in [content(archived / folder) for folder in saved]
     assert_done(kws("prepare", "--data-path", archived))
     assert content(archived / "packed") == before

@@ -114,7 +114,7 @@ def _aligned(folder, word, speaker):
 
 
 def test_leftovers_are_removed(espeak, tmp_path):
-    (tmp_path / "corpus.part" / "old").mkdir(parents=True)
+    (tmp_path / ".corpus.kws.part" / "old").mkdir(parents=True)
     (tmp_path / "corpus").mkdir()
     folder = synthesize(str(tmp_path / "corpus"), ("go",), speakers=VOICES[:1], takes=1)
     assert sorted(entry.name for entry in folder.iterdir()) == ["_background_noise_", "go"]

@@ -2,6 +2,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -103,7 +104,7 @@ def test_a_run_leaves_everything_needed_to_use_it(unbroken, data):
     assert len([line for line in losses(unbroken) if line.startswith("Step #")]) == STEPS
     assert re.search(r"Final test accuracy = [\d.]+% \(N=\d+\)", (unbroken / "train_0.log").read_text())
     assert any(name.startswith("events.out") for name in os.listdir(str(unbroken / "summaries")))
-    speed = r"^Speed at #10: \d+ examples/s, \d+% of the time waiting for data$"
+    speed = r"^Speed at #10: \d+ examples/s, \d+ % of the time waiting for data$"
     assert re.search(speed, (unbroken / "train_0.log").read_text(), re.MULTILINE)
 
 
@@ -191,7 +192,7 @@ def test_a_signal_to_a_process_and_its_group_is_one(data, tmp_path):
 def test_a_second_signal_ends_at_once(data, tmp_path, monkeypatch):
     monkeypatch.setitem(globals(), "CHILD", "import kwscli.train; kwscli.train.SAME_SIGNAL = 0\n" + CHILD)
     status, stderr = break_off(data, tmp_path / "run", STEP, 13, signal.SIGTERM, signal.SIGTERM)
-    assert status == -signal.SIGTERM and "saved in" not in stderr
+    assert status == 128 + signal.SIGTERM and "saved in" not in stderr
 
 
 def test_ctrl_c_outside_of_the_steps_is_one_line(data, tmp_path, monkeypatch):
@@ -283,9 +284,46 @@ def test_check_nans_names_the_tensor(data, tmp_path):
 
 
 def test_weights_of_another_run_are_a_start(data, unbroken, tmp_path):
-    result = train(data, tmp_path / "run", "--start_checkpoint", str(unbroken), "--wanted_words", "low,middle,high")
+    shutil.copytree(str(unbroken), str(tmp_path / "start"))
+    flags = "--start_checkpoint", str(tmp_path / "start"), "--wanted_words", "low,middle,high"
+    result = train(data, tmp_path / "run", *flags)
     assert result.exit_code == 0, result.output
     assert "Starting from ds_cnn-" in result.output and "new: ds_cnn/fc1/biases, ds_cnn/fc1/weights" in result.output
+    shutil.rmtree(str(tmp_path / "start"))  # a run that goes on needs it no more
+    again = train(data, tmp_path / "run", *flags)
+    assert again.exit_code == 1 and "holds a finished run with these settings" in again.output
+
+
+@pytest.mark.parametrize("start", ["", "ds_cnn-30.ckpt"])
+def test_a_run_is_no_start_for_one_that_takes_its_place(unbroken, data, tmp_path, start):
+    shutil.copytree(str(unbroken), str(tmp_path / "run"))
+    before = sorted(os.listdir(str(tmp_path / "run")))
+    flags = "--start_checkpoint", str(tmp_path / "run" / start), "--wanted_words", "low,middle", "--overwrite"
+    result = train(data, tmp_path / "run", *flags)
+    assert result.exit_code == 1 and "where this run would go; choose another --train-dir" in result.output
+    assert sorted(os.listdir(str(tmp_path / "run"))) == before
+
+
+@pytest.mark.parametrize("flags", [(), ("--overwrite",)])
+def test_files_of_others_stay(unbroken, data, tmp_path, flags):
+    others = ["pretrained.ckpt.index", "conv.ckpt-400.index", "notes.log", "ds_cnn.ckpt.meta"]
+    if flags:
+        shutil.copytree(str(unbroken), str(tmp_path / "run"))
+    (tmp_path / "run").mkdir(exist_ok=True)
+    for name in others:
+        (tmp_path / "run" / name).write_text("precious")
+    assert train(data, tmp_path / "run", *flags).exit_code == 0
+    assert set(others) <= set(os.listdir(str(tmp_path / "run")))
+    assert_same_run(tmp_path / "run", unbroken)
+
+
+def test_tensorboard_drops_what_came_after_the_step_gone_on_from(tmp_path):
+    from kwscli.summaries import Summaries
+
+    Summaries(str(tmp_path), 20).close()
+    name, = os.listdir(str(tmp_path))
+    events = tf.train.summary_iterator(str(tmp_path / name))
+    assert [event.step for event in events if event.HasField("session_log")] == [21]  # the first that is dropped
 
 
 def test_a_full_disk_is_told_in_one_line_and_the_run_can_go_on(data, unbroken, tmp_path, monkeypatch):

@@ -10,6 +10,9 @@ import tensorflow.compat.v1 as tf
 from . import shapes
 
 
+_DRAWN = 2 ** 24  # numbers that dropout draws from
+
+
 def _seed_of(name):
     return zlib.crc32(name.encode()) & 0x7FFFFFFF
 
@@ -154,8 +157,11 @@ class GraphLayers:
         self._dropouts += 1
         which = _seed_of("%s/%d/%d" % (tf.get_default_graph().seed or 0, self._rank, self._dropouts))
         step = tf.cast(tf.train.get_or_create_global_step(), tf.int32)
-        kept = tf.random.stateless_uniform(shape, seed=tf.stack([tf.constant(which, tf.int32), step])) >= rate
-        return x * tf.cast(kept, x.dtype) / (1 - rate)
+        # Integers: of TensorFlow's stateless operations, an NPU's compiler knows the one that draws them.
+        drawn = tf.random.stateless_uniform(
+            shape, tf.stack([tf.constant(which, tf.int32), step]), maxval=_DRAWN, dtype=tf.int32
+        )
+        return x * tf.cast(drawn >= round(rate * _DRAWN), x.dtype) / (1 - rate)
 
     def lstm(self, x, units, projection=None, peepholes=False):
         """LSTM unrolled over frames: x [batch, frames, n] -> its last output [batch, projection or units].
