@@ -84,6 +84,7 @@ class Group(click.Group):
 
     def invoke(self, ctx):
         try:
+            _check_here()
             return super().invoke(ctx)
         except KwsError as error:
             shown = click.ClickException(str(error))
@@ -97,6 +98,17 @@ class Group(click.Group):
             if error.errno not in files.USERS_ERRNOS:
                 raise
             raise click.ClickException(files.explain(error))
+        except UnicodeEncodeError as error:
+            if "surrogates not allowed" not in error.reason:
+                raise
+            raise click.ClickException("the name %r is no valid UTF-8; choose another" % error.object)
+
+
+def _check_here():
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        raise KwsError("the folder that this runs in is gone; change to another")
 
 
 @contextlib.contextmanager

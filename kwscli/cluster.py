@@ -189,7 +189,7 @@ def _of_rank_table(environ):
 
 def _number(environ, name, default):
     text = environ.get(name) or str(default)
-    if not text.isdigit():
+    if not text.isdecimal():
         _refuse("$%s is %r" % (name, text), "it must be a number")
     return int(text)
 

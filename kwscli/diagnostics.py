@@ -5,6 +5,7 @@ Done here on a CPU or a GPU. On an NPU Huawei's adapter does it, and nothing her
 import collections
 import csv
 import functools
+import io
 import json
 import os
 import re
@@ -29,6 +30,8 @@ class Diagnostics:
 
     def __init__(self, settings, folder, training, on_npu):
         acts = not on_npu
+        if acts and (settings.data_dump_flag or settings.over_dump or settings.profiling):
+            os.makedirs(folder, exist_ok=True)  # what cannot be is told now, not when there is something to keep
         self._settings = settings
         self._dumps = npu_options.dump_steps(settings.data_dump_step) if settings.data_dump_flag and acts else []
         self._dump_folder, self._dumped = os.path.join(folder, "dump"), []
@@ -73,17 +76,20 @@ class Diagnostics:
         found = {tensor: value for tensor, value in found if not np.isfinite(value).all()}
         if found:
             path = os.path.join(self._overflow_folder, str(step))
-            _write(path, _places(self._operations, "output"), found)
-            say("Tensors of step %d that are not finite: %d, in %s; see index.csv." % (step, len(found), path))
+            try:
+                _write(path, _places(self._operations, "output"), found)
+                say("Tensors of step %d that are not finite: %d, in %s; see index.csv." % (step, len(found), path))
+            except OSError as error:  # no reason to keep quiet about the overflow
+                say("Tensors of step %d that are not finite: %d; %s" % (step, len(found), files.explain(error)))
         return [tensor.name for tensor in found]
 
-    def finish(self):
-        """Say where everything is."""
+    def finish(self, failure=None):
+        """Say where everything is; failure: the kind of error that ended the training, if one did."""
         if self._dumped:
             say("Tensors of %d steps are in %s; see index.csv." % (len(self._dumped), self._dump_folder))
-        elif self._dumps:
+        elif self._dumps and not failure:
             say("No step of --data-dump-step %s was made: no tensors are kept." % self._settings.data_dump_step)
-        if self._trace:
+        if self._trace and (self._trace.made or not failure):
             self._trace.finish()
 
 
@@ -124,7 +130,10 @@ def _write(path, places, values):
         for tensor, value in values.items():
             safe = re.sub(r"[^A-Za-z0-9_.-]", "_", tensor.name)[-200:]  # a file's name has at most 255 characters
             names[tensor] = "%05d_%s.npy" % (len(names), safe)
-            np.save(os.path.join(part, names[tensor]), value, allow_pickle=False)
+            packed = io.BytesIO()  # of a full disk, numpy's own writing tells no more than a number of bytes
+            np.save(packed, value, allow_pickle=False)
+            with open(os.path.join(part, names[tensor]), "wb") as file:
+                file.write(packed.getbuffer())
         with open(os.path.join(part, "index.csv"), "w", encoding="utf-8", newline="") as file:
             rows = csv.writer(file)
             rows.writerow(_FIELDS)
@@ -149,6 +158,10 @@ class _Trace:
             say("--profiling-options: only an NPU knows %s; TensorFlow traces every operation." % ", ".join(options))
         self._first, self._steps = None, []
         self._costs = collections.defaultdict(list)  # {(type, name): microseconds of each call}
+
+    @property
+    def made(self):
+        return bool(self._steps)
 
     def wants(self, step):
         if self._chosen:

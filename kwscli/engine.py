@@ -43,7 +43,7 @@ class Engine(contextlib.ExitStack):
                 self.close()
                 raise
             self._diagnostics = Diagnostics(job.device, folder, self._training, self.device.kind == "npu")
-            self.callback(self._diagnostics.finish)
+            self.push(lambda kind, error, trace: self._diagnostics.finish(kind))
             graph.finalize()
 
     def _build(self, job):

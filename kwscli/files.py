@@ -23,7 +23,7 @@ def explain(error):
         errno.EACCES: "; check its permissions, or choose another place",
         errno.EPERM: "; check its permissions, or choose another place",
     }.get(error.errno, "")
-    return "cannot use %s: %s%s" % (error.filename or "the output folder", error.strerror or error, advice)
+    return "cannot use %s: %s%s" % (error.filename or "the output", error.strerror or error, advice)
 
 
 @contextlib.contextmanager

@@ -8,7 +8,7 @@ import shutil
 import textwrap
 from typing import NamedTuple
 
-from . import __version__, npu, rank_table
+from . import __version__, cluster, npu, rank_table
 from .errors import KwsError
 from .settings import DeviceSettings
 
@@ -16,11 +16,7 @@ OK, MISSING, WRONG, NOTE = "ok", "missing", "wrong", "note"
 FAILURES = MISSING, WRONG
 GIB = 1 << 30
 SPEECH_COMMANDS_GIB = 10  # v0.02: the archive, what is in it, and the same samples packed
-# What Ascend's set_env.sh and the start of a training set, see README.md.
-VARIABLES = (
-    "ASCEND_DEVICE_ID DEVICE_ID ASCEND_OPP_PATH JOB_ID RANK_TABLE_FILE RANK_ID RANK_SIZE CM_CHIEF_IP CM_CHIEF_PORT "
-    "CM_CHIEF_DEVICE CM_WORKER_SIZE CM_WORKER_IP"
-).split()
+VARIABLES = ["ASCEND_OPP_PATH"] + npu.VARIABLES
 
 
 class Finding(NamedTuple):
@@ -130,11 +126,15 @@ def _environment(with_npu):
 
 def _contradictions():
     """Variables that cannot be as they are."""
-    try:
-        npu.device_number()
-        npu.options_of(DeviceSettings(), os.curdir)
-    except KwsError as error:
-        yield _refused("CANN variables", error)
+    for name, check in (
+        ("CANN variables", npu.device_number), ("CANN variables", lambda: npu.options_of(DeviceSettings(), os.curdir)),
+        ("workers", None if cluster.table_to_start() else cluster.of),
+    ):
+        try:
+            if check:
+                check()
+        except KwsError as error:
+            yield _refused(name, error)
 
 
 def _unset():

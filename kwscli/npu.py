@@ -56,11 +56,18 @@ _ENVIRONMENT_RULES = (
 )
 
 
+# What the adapter reads of the environment, as a start of a training sets it, see README.md.
+VARIABLES = (
+    "ASCEND_DEVICE_ID DEVICE_ID JOB_ID RANK_TABLE_FILE RANK_ID RANK_SIZE CM_CHIEF_IP CM_CHIEF_PORT CM_CHIEF_DEVICE "
+    "CM_WORKER_SIZE CM_WORKER_IP"
+).split()
+
+
 def device_number(given=None, environ=os.environ):
     """--device-id over $ASCEND_DEVICE_ID over $DEVICE_ID over 0."""
     for name in ("ASCEND_DEVICE_ID", "DEVICE_ID"):
         if given is None and environ.get(name):
-            if not environ[name].isdigit():
+            if not environ[name].isdecimal():
                 raise KwsError("$%s is %r; it must be the number of a device" % (name, environ[name]))
             given = int(environ[name])
     return given or 0
@@ -97,8 +104,8 @@ def loss_scale(given):
         number = float(given)
     except ValueError:
         number = 0
-    if not 1 <= number < float("inf"):
-        raise KwsError("--loss-scale is %r; it must be dynamic, none or a number of at least 1" % given)
+    if not 1 <= number < 2.0 ** 128:  # what float32 holds
+        raise KwsError("--loss-scale is %r; it must be dynamic, none or a number of at least 1 and below 2^128" % given)
     return number
 
 
@@ -152,11 +159,11 @@ def _of_flags(settings, folder, asked):
 
 
 def _profiling(given, folder):
+    folder = checked("dump_path", folder)[1]
     if given is None:
         return json.dumps(dict(PROFILING, output=folder))
-    checked("profiling_options", given)
-    found = {**PROFILING, "output": folder, **json.loads(given)}
-    return json.dumps(dict(found, output=os.path.abspath(found["output"])))
+    given = checked("profiling_options", given)[1]
+    return json.dumps({**PROFILING, "output": folder, **json.loads(given)})
 
 
 def options_of(settings, folder, release=NEWEST, environ=os.environ):

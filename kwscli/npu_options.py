@@ -104,11 +104,17 @@ def switches(given):
     return json_file(given)[0]
 
 
+def known_key(key, keys):
+    """Refuses a key of a JSON object that is none of those there are."""
+    if key not in keys:
+        raise ValueError('its key "%s" must be one of %s%s' % (key, ", ".join(keys), nearest(key, keys)))
+
+
 def mixlist(given):
     """Which kinds of operation change between float32 and float16: {"black-list": {"to-add": ["ReduceSumD"]}, ...}."""
     path, lists = json_file(given)
     for name, edits in lists.items():
-        one_of("black-list", "white-list", "gray-list")(name)
+        known_key(name, ("black-list", "white-list", "gray-list"))
         if not isinstance(edits, dict) or not all(
             key in ("to-add", "to-remove") and isinstance(ops, list) and all(isinstance(op, str) for op in ops)
             for key, ops in edits.items()
@@ -147,11 +153,23 @@ def shape_ranges(given):
 _ON_OFF = one_of("on", "off")
 _TASK = one_of("on", "off", "l0", "l1")
 _METRICS = one_of("ArithmeticUtilization", "PipeUtilization", "Memory", "MemoryL0", "MemoryUB", "ResourceConflictRatio",
-                  "L2Cache", "MemoryAccess", "")
+                  "L2Cache", "MemoryAccess")
+
+
+def _string(given):
+    if not isinstance(given, str):
+        raise ValueError("it must be text")
+    return given
+
+
+def _path(given):
+    return folder(_string(given))
+
+
 _PROFILING = dict(
     dict.fromkeys(("training_trace", "hccl", "aicpu", "l2", "msproftx", "runtime_api", "ge_api"), _ON_OFF),
-    output=folder, storage_limit=text, task_trace=_TASK, task_time=_TASK, aic_metrics=_METRICS,
-    fp_point=str, bp_point=str,
+    output=_path, storage_limit=_string, task_trace=_TASK, task_time=_TASK, aic_metrics=_METRICS,
+    fp_point=_string, bp_point=_string,
 )
 
 
@@ -159,14 +177,14 @@ def profiling_options(given):
     """What a profiling measures: a JSON object of the keys above."""
     found = json_object(given)
     for key, value in found.items():
-        one_of(*sorted(_PROFILING))(key)
+        known_key(key, sorted(_PROFILING))
         try:
-            _PROFILING[key](value)
-        except (TypeError, ValueError) as error:
+            found[key] = _PROFILING[key](value)
+        except ValueError as error:
             raise ValueError('its "%s" is %r; %s' % (key, value, error))
-    if found.get("task_trace") not in (None, "off") and found.get("training_trace") != "on":
+    if found.get("task_trace") not in (None, "off") and found.get("training_trace") == "off":
         raise ValueError('its "task_trace" needs "training_trace": "on"')
-    return given
+    return json.dumps(found)
 
 
 PROCESS, SESSION = "process", "session"

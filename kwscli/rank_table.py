@@ -74,7 +74,7 @@ def _device(rank, *rest):
     for value in rest:
         if isinstance(value, (list, dict)):
             raise TypeError("%s stands where a text should" % json.dumps(value))
-    return Device(int(rank) if str(rank).isdigit() else -1, *map(str, rest))
+    return Device(int(rank) if str(rank).isdecimal() else -1, *map(str, rest))
 
 
 def _counts(values, *expected):

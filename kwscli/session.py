@@ -5,6 +5,7 @@ What it does on an NPU was run against the fake in tests/fake_npu only.
 import contextlib
 import importlib
 import importlib.util
+import json
 import os
 import re
 import sys
@@ -66,6 +67,9 @@ class Adapter(NamedTuple):
 
 def adapter():
     """Look for npu_bridge. It cannot be un-imported, and changes tf.Session: call it only to run on an NPU."""
+    for name in npu.VARIABLES:
+        if os.environ.get(name) == "":
+            del os.environ[name]  # for kws an empty one is unset; the adapter would try to make a number of it
     try:
         if importlib.util.find_spec("npu_bridge") is None:
             return Adapter("absent", "npu_bridge is not installed")
@@ -127,7 +131,7 @@ def notes(device, settings):
         return said
     here = NAMES[device.kind]
     for name in _NPU_ONLY:
-        if getattr(settings, name):
+        if getattr(settings, name) not in (None, ()):
             raise KwsError("--%s acts on an NPU only, and this runs on %s (%s); leave it out"
                            % (name.replace("_", "-"), here, device.why))
     mode = settings.precision_mode
@@ -210,9 +214,11 @@ def _npu(proto, options):
     optimizer.name = "NpuOptimizer"
     for key, (field, value) in options.items():
         setattr(optimizer.parameter_map[key], field, tf.compat.as_bytes(value) if field == "s" else value)
-    for key in ("dump_path", "work_path", "graph_compiler_cache_dir"):
-        if key in options:
-            os.makedirs(options[key][1], exist_ok=True)  # the adapter wants them to be there
+    folders = [options[key][1] for key in ("dump_path", "work_path", "graph_compiler_cache_dir") if key in options]
+    if "profiling_options" in options:
+        folders.append(json.loads(options["profiling_options"][1])["output"])
+    for folder in folders:
+        os.makedirs(folder, exist_ok=True)  # the adapter wants them to be there
 
 
 def _keep_to_first(options):

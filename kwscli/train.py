@@ -124,7 +124,7 @@ class _Trainer:
         stride = self._engine.stride
         for steps in self._settings.how_many_training_steps:
             if steps % stride:
-                raise KwsError("--how-many-training-steps %d is no multiple of --iterations-per-loop %d"
+                raise KwsError("--how-many-training-steps %d is no multiple of --iterations-per-loop %d; change either"
                                % (steps, stride))
         if self._step % stride:
             raise KwsError("%s was saved after step %d, which is no multiple of --iterations-per-loop %d; go on with "

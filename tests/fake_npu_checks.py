@@ -76,6 +76,7 @@ def _graphs(fresh):
     assert fresh(config(), lambda: floats(2), [np.ones((3, 2)), np.ones((4, 2))]) == strict
     for build in (
         lambda: (tf.summary.scalar("loss", 1.0), None), lambda: (tf.constant(1.0, tf.float64), None),
+        lambda: (tf.random.stateless_uniform((2,), (1, 2)), None),
         lambda: (tf.py_func(lambda: np.float32(1), [], tf.float32), None), lambda: (tf.read_file("none"), None),
         lambda: (tf.audio.decode_wav(tf.constant("")), None), lambda: (tf.strings.join(["a", "b"]), None),
     ):

@@ -7,7 +7,7 @@ import time
 import tensorflow.compat.v1 as tf
 from npu_cases import control, device, refused, session_on, tiny
 
-from kwscli import session
+from kwscli import session, train
 from kwscli.errors import KwsError
 
 
@@ -45,15 +45,17 @@ def leave_by(way):
     """The process ends in this way while a session runs; events tell what was closed."""
     where, settings = device()
     graph, _, _, initialise = tiny(where, settings)
-    with session_on(graph, where, settings) as opened:
+    with train._ended_by_sigterm(), session.blamed(where), session_on(graph, where, settings) as opened:
         opened.run(initialise)
         if way == "error":
             raise KwsError("an error")
         if way == "exit":
             sys.exit(3)
-        if way == "interrupt":
-            os.kill(os.getpid(), signal.SIGINT)
+        if way in ("SIGINT", "SIGTERM"):
+            os.kill(os.getpid(), getattr(signal, way))
             time.sleep(5)
+        if way == "busy":
+            raise tf.errors.InternalError(None, None, "device 0 is busy")
         if way == "fatal":
             raise control().FakeNpuFatal("abort")
 

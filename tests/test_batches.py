@@ -94,6 +94,26 @@ def test_ahead_ends_its_threads_and_passes_errors_on():
     assert threading.active_count() == before
 
 
+def test_ahead_is_closed_while_another_thread_waits_for_it():
+    asked, go_on, seen = threading.Event(), threading.Event(), []
+
+    def slow(number):
+        asked.set()
+        go_on.wait()
+        return number
+
+    computed = batches.Ahead(slow, range(100), 1, 0)
+    reader = threading.Thread(target=lambda: seen.extend(computed))
+    reader.start()
+    asked.wait()
+    closer = threading.Thread(target=computed.close)
+    closer.start()
+    go_on.set()
+    closer.join()
+    reader.join()
+    assert seen == list(range(len(seen))) and next(computed, "closed") == "closed"
+
+
 @pytest.mark.parametrize("sampling", ["epoch", "reference"])
 @pytest.mark.parametrize("rank_count", [2, 4])
 def test_the_parts_of_all_ranks_are_the_global_batch(sampling, rank_count):

@@ -349,6 +349,14 @@ def test_flags_without_a_value(here, trained, kws):
     assert result.exit_code == 0 and "output/0" in result.stdout
 
 
+def test_a_folder_that_is_gone_is_told(kws, tmp_path, monkeypatch):
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    result = kws("doctor")
+    assert (result.exit_code, result.stderr) == (1, "Error: the folder that this runs in is gone; change to another\n")
+
+
 def test_data_that_is_missing_or_not_prepared(here, kws):
     assert kws("eval", "--data-path", "nowhere").stderr.startswith("Error: there is no folder nowhere; ")
     (here / "empty").mkdir()

@@ -15,6 +15,14 @@ DUMP = {"data_dump_flag": True, "data_dump_step": "2|4-5"}
 STEPS = 6
 
 
+def test_where_nothing_can_be_written_is_told_at_the_start(tmp_path):
+    (tmp_path / "file").write_text("")
+    for flags in ({"over_dump": True}, {"profiling": True}, DUMP):
+        with pytest.raises(OSError):
+            Training(tmp_path / "file" / "data", **flags)
+    Training(tmp_path / "file" / "data").session.close()
+
+
 def described(architecture="ds_cnn"):
     size = models.published(architecture, "s")
     small = (2, 8, 10, 4, 2, 2, 8, 3, 3, 1, 1) if architecture == "ds_cnn" else size.model_size_info

@@ -114,6 +114,18 @@ def test_a_folder_that_is_no_label_is_named(labelled):
             evaluate.evaluate(Loudness(), path)
 
 
+def test_of_a_long_recording_the_loudest_part_is_scored(tmp_path):
+    (tmp_path / "yes").mkdir()
+    clip = np.full(16000, 0.2)
+    soundfile.write(str(tmp_path / "yes" / "long.wav"), np.concatenate([np.zeros(32000), clip]), 16000)
+    assert evaluate.evaluate(Loudness(), str(tmp_path)).accuracy == 1
+
+
+def test_a_folder_of_labels_has_no_splits(labelled):
+    with pytest.raises(KwsError, match="--split training is a part of prepared data, and .* is measured whole; leave"):
+        evaluate.evaluate(Loudness(), str(labelled), "training")
+
+
 def test_labels_without_sound_are_an_error(tmp_path):
     (tmp_path / "_silence_").mkdir()
     with pytest.raises(KwsError, match="holds no sound file in a folder named by a label"):

@@ -18,7 +18,7 @@ TESTS = os.path.dirname(os.path.abspath(__file__))
 
 @pytest.fixture(autouse=True)
 def no_variables(monkeypatch):
-    for name in machine.VARIABLES + ["LD_LIBRARY_PATH"]:
+    for name in machine.VARIABLES + ["LD_LIBRARY_PATH", "TF_CONFIG"]:
         monkeypatch.delenv(name, raising=False)
 
 
@@ -59,6 +59,16 @@ def test_what_kws_can_do_without_is_a_note(kws, monkeypatch):
         found = of(machine.examine(), name)[0]
         assert found[1:3] == ("note", "not installed") and "pip install" in found.advice
         assert found.advice in result.stdout
+
+
+@pytest.mark.parametrize("name, value, words", [
+    ("RANK_SIZE", "abc", "$RANK_SIZE is 'abc'"), ("TF_CONFIG", "{", "$TF_CONFIG cannot be read"),
+    ("RANK_SIZE", "2", "without a $RANK_TABLE_FILE"), ("ASCEND_DEVICE_ID", "\u00b2", "$ASCEND_DEVICE_ID is '\u00b2'"),
+])
+def test_variables_that_a_training_would_refuse_are_wrong(monkeypatch, name, value, words):
+    monkeypatch.setenv(name, value)
+    wrong = [one for one in machine.examine() if one.state == machine.WRONG]
+    assert any(words in one.value and one.advice for one in wrong), wrong
 
 
 def test_a_gpu_that_tensorflow_does_not_see(monkeypatch):

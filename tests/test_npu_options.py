@@ -125,7 +125,11 @@ def test_the_table_is_whole():
     ({"profiling": True, "profiling_options": "[]"}, "it must be a JSON object: {...}"),
     ({"profiling": True, "profiling_options": '{"trainning_trace": "on"}'}, "did you mean training_trace?"),
     ({"profiling": True, "profiling_options": '{"aicpu": true}'}, 'its "aicpu" is True; it must be one of on, off'),
-    ({"profiling": True, "profiling_options": '{"task_trace": "on"}'}, 'its "task_trace" needs "training_trace": "on"'),
+    ({"profiling": True, "profiling_options": '{"task_trace": "on", "training_trace": "off"}'},
+     'its "task_trace" needs "training_trace": "on"'),
+    ({"profiling": True, "profiling_options": '{"fp_point": 5}'}, 'its "fp_point" is 5; it must be text'),
+    ({"profiling": True, "profiling_options": '{"fp_pont": ""}'}, 'its key "fp_pont" must be one of aic_metrics, '),
+    ({"loss_scale": "1e39"}, "it must be dynamic, none or a number of at least 1 and below 2^128"),
 ])
 def test_what_cannot_be_is_one_line(flags, says):
     with pytest.raises(KwsError) as error:

@@ -10,13 +10,14 @@ import signal
 import subprocess
 import sys
 import tarfile
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 import soundfile
 
 from kwscli import dataset, files, synthesize
-from kwscli.prepare import Examiner
+from kwscli.prepare import Examiner, PrepareSettings, prepare
 
 
 @pytest.fixture
@@ -369,6 +370,22 @@ def test_a_folder_that_others_made_is_left_alone(kws, archived):
     (archived / "words" / "mine.txt").write_text("precious")
     assert_refused(kws("prepare", "--data-path", archived), "is in the way", "move it away", "--out")
     assert (archived / "words" / "mine.txt").read_text() == "precious"
+
+
+@pytest.mark.parametrize("name", ["words.old", "words.part", "packed.old", "packed.part"])
+def test_what_was_moved_away_stays(kws, archived, name):
+    (archived / name).mkdir()
+    (archived / name / "mine.txt").write_text("precious")
+    assert_done(kws("prepare", "--data-path", archived))
+    assert_done(kws("prepare", "--data-path", archived, "--force"))
+    assert (archived / name / "mine.txt").read_text() == "precious"
+
+
+def test_one_waits_for_the_other_where_it_is_to(archived):
+    settings = PrepareSettings(str(archived / "words.tar.gz"), str(archived))
+    with ThreadPoolExecutor(2) as pool:
+        reports = list(pool.map(lambda _: prepare(settings, wait=True), range(2)))
+    assert sorted(report.fresh for report in reports) == [False, True]
 
 
 @pytest.mark.parametrize("name", [".tar.gz", "packed.tar.gz", "packed.part.tar.gz", "words"])

@@ -326,6 +326,11 @@ def test_tensorboard_drops_what_came_after_the_step_gone_on_from(tmp_path):
     assert [event.step for event in events if event.HasField("session_log")] == [21]  # the first that is dropped
 
 
+def test_a_name_that_is_not_utf_8_is_told(data, tmp_path):
+    result = train(data, tmp_path / b"\xff".decode(errors="surrogateescape"))
+    assert result.exit_code == 1 and "is no valid UTF-8; choose another" in result.output, result.output
+
+
 def test_a_full_disk_is_told_in_one_line_and_the_run_can_go_on(data, unbroken, tmp_path, monkeypatch):
     original, calls = run.RunDirectory._write_state, []
 

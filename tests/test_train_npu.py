@@ -1,4 +1,5 @@
 """`kws train` on an NPU, from the command line to the checkpoints; on tests/fake_npu, for want of a real one."""
+import json
 import os
 import re
 import subprocess
@@ -18,10 +19,10 @@ pytestmark = pytest.mark.skipif(
 TESTS = os.path.dirname(os.path.abspath(__file__))
 
 
-def kws(*args, overflows="", bridge="fake_npu"):
+def kws(*args, overflows="", stop_after="", bridge="fake_npu"):
     """`kws` in a process that finds an npu_bridge -> (exit status, stderr)."""
     paths = [os.path.join(TESTS, bridge), os.path.dirname(TESTS)]
-    program = [os.path.join(TESTS, "npu_train.py"), overflows] if bridge == "fake_npu" else ["-m", "kwscli"]
+    program = [os.path.join(TESTS, "npu_train.py"), overflows, stop_after] if bridge == "fake_npu" else ["-m", "kwscli"]
     child = subprocess.run(
         [sys.executable, "-W", "ignore"] + program + [str(arg) for arg in args],
         env=dict(os.environ, PYTHONPATH=os.pathsep.join(paths), JOB_ID="1"), stderr=subprocess.PIPE,
@@ -47,10 +48,19 @@ def test_an_overflowed_step_is_left_out_and_counted(on_npu):
     assert [line["skipped_steps"] for line in lines] == [0, 1, 1]
 
 
-@pytest.mark.parametrize("command", [["eval"], ["freeze"]])
-def test_a_checkpoint_of_an_npu_is_used_without_one(on_npu, command):
+@pytest.mark.parametrize("command", [["eval"], ["freeze"], ["label", "low/00000000_nohash_0.wav"]])
+def test_a_checkpoint_of_an_npu_is_used_without_one(on_npu, data, monkeypatch, command):  # noqa: F811
+    monkeypatch.chdir(data)
     result = CliRunner().invoke(cli.cli, command + ["--checkpoint", str(on_npu)])
     assert result.exit_code == 0, result.output
+
+
+def test_a_profiling_is_told_where_to_write(data, tmp_path):  # noqa: F811
+    told = json.dumps({"output": str(tmp_path / "prof"), "aic_metrics": "Memory"})
+    status, stderr = kws(*arguments(data, tmp_path / "run", "--profiling", "--profiling-options", told))
+    assert status == 0 and (tmp_path / "prof").is_dir(), stderr
+    status, stderr = kws(*arguments(data, tmp_path / "new", "--profiling", "--data-save-path", "/dev/null"))
+    assert status == 1 and "Error: --data-save-path is '/dev/null'; it must be a folder that can be written" in stderr
 
 
 def test_a_sunk_loop_sees_the_same_batches(data, tmp_path):  # noqa: F811
@@ -61,6 +71,17 @@ def test_a_sunk_loop_sees_the_same_batches(data, tmp_path):  # noqa: F811
     one, ten = weights(tmp_path / "one"), weights(tmp_path / "ten")
     for name in one:
         np.testing.assert_array_equal(one[name], ten[name], err_msg=name)
+
+
+def test_a_run_goes_on_with_another_loop_where_that_fits(data, tmp_path):  # noqa: F811
+    flags = "--how_many_training_steps", "20,10", "--save-interval", "5"
+    status, stderr = kws(*arguments(data, tmp_path / "run", *flags, "--iterations_per_loop", "5"), stop_after="15")
+    assert status == 130 and "stopped after step 15 of 30" in stderr, stderr
+    status, stderr = kws(*arguments(data, tmp_path / "run", *flags, "--iterations_per_loop", "10"))
+    assert status == 1 and "was saved after step 15, which is no multiple of --iterations-per-loop 10" in stderr
+    status, stderr = kws(*arguments(data, tmp_path / "run", *flags))
+    assert status == 0 and "Going on after step 15" in stderr, stderr
+    assert "data_wait" in run.read_metrics(str(tmp_path / "run"))[-2]
 
 
 def test_phases_must_be_multiples_of_the_loop(data, tmp_path):  # noqa: F811

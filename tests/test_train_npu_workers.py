@@ -63,6 +63,13 @@ def test_an_npu_that_is_lost_ends_all_and_the_same_command_goes_on(npus, unbroke
     assert_same_run(tmp_path / "run", unbroken)
 
 
+def test_a_broken_npu_bridge_leaves_the_cpu_to_workers_too(data, tmp_path):  # noqa: F811
+    paths = os.pathsep.join([os.path.join(TESTS, "fake_npu_broken", "no_library"), os.path.dirname(TESTS)])
+    status, stderr = ended(start(arguments(data, tmp_path / "run", "--workers", "2"), PYTHONPATH=paths))
+    assert status == 0 and "No NPU: npu_bridge is installed but does not import" in stderr, stderr
+    assert "on the CPU" in stderr and "20 by each of 2 workers" in stderr
+
+
 @pytest.mark.parametrize("flags, told, words", [
     (("--workers", "4"), {}, "--workers 4, and the rank table .* has 2 devices; they must be equal"),
     (("--workers", "2", "--device-id", "0"), {}, "--device-id 0 is one device, and several workers train here"),

@@ -1,6 +1,7 @@
 """tf.Session once npu_bridge is imported: every session is one on the NPU, and is looked at when it first runs."""
 import re
 
+import numpy as np
 import tensorflow as tf
 from tensorflow.core.protobuf.rewriter_config_pb2 import RewriterConfig
 from tensorflow.python.client import session as tf_session
@@ -11,6 +12,7 @@ from ._control import FakeNpuFatal, FakeStrictError
 HOST_ONLY = re.compile(
     "DecodeWav|AudioSpectrogram|Mfcc|Encode.*|Decode.*|PyFunc.*|EagerPyFunc|ReadFile|WriteFile|String.*|AsString"
     "|.*Summary|.*Queue.*|.*Reader.*"
+    "|StatelessRandomUniform"  # of which Ascend's own operators know the kind that draws integers
 )
 # Operations the fake itself makes of Python functions.
 OURS = ("HcomAllReduce", "HcomBroadcast", "NpuGetFloatStatus")
@@ -72,7 +74,7 @@ def _run(original):
         names = sorted(one.name for one in _fetched(self.graph, fetches))
         _control.record("run", (names, "npu" if on_npu else "host"))
         if on_npu:
-            _check_graph(operations, npu)
+            _check_graph(operations, feeds, npu)
             _check_shapes(self.graph, names, feeds)
             for _ in range(_loops(operations, feeds, npu) - 1):
                 original(self, fetches, feed_dict)
@@ -127,9 +129,10 @@ def _closure(graph, fetches, feeds):
     return found
 
 
-def _check_graph(operations, options):
+def _check_graph(operations, feeds, options):
     if any(one.type in ("SaveV2", "RestoreV2") for one in operations):
         return
+    _check_fed(feeds)
     collectives = [one for one in operations if one.name.split("/")[-1].startswith("HcomAllReduce")]
     _control.broadcast |= any(one.name.split("/")[-1].startswith("HcomBroadcast") for one in operations)
     if collectives and _control.rank_size() > 1 and not _control.broadcast:
@@ -146,8 +149,14 @@ def _check_graph(operations, options):
                 raise FakeStrictError("%s is %s" % (tensor.name, tensor.dtype.name))
 
 
+def _check_fed(feeds):
+    for tensor in feeds:
+        if tensor.dtype.base_dtype in (tf.float64, tf.complex64, tf.complex128, tf.string):
+            raise FakeStrictError("%s is fed as %s" % (tensor.name, tensor.dtype.name))
+
+
 def _check_shapes(graph, names, feeds):
-    shapes = tuple(sorted((tensor.name, getattr(value, "shape", ())) for tensor, value in feeds.items()))
+    shapes = tuple(sorted((tensor.name, np.shape(value)) for tensor, value in feeds.items()))
     first = _control.signatures.setdefault((id(graph), tuple(names)), shapes)
     if first != shapes:
         raise FakeStrictError("shapes change from %s to %s: the NPU compiles anew" % (first, shapes))
@@ -158,6 +167,8 @@ def _loops(operations, feeds, options):
     wanted = options.get("iterations_per_loop", 1)
     sunk = [one for one in operations if one.name == "IterationOp"]
     if not sunk:
+        if wanted > 1 and any(one.type in ("ApplyAdam", "ResourceApplyAdam") for one in operations):
+            raise FakeStrictError("iterations_per_loop is %d, and a step was run that did not sink" % wanted)
         return 1
     count = sunk[0].graph.get_collection(ITERATIONS)[-1]
     if count != wanted:

@@ -121,6 +121,8 @@ def _dump(options):
     if not os.path.isdir(path) or not os.access(path, os.R_OK | os.W_OK):
         internal("dump_path %s is no folder that can be written" % path)
     step = options.get("dump_step", "")
+    if step.count("|") >= 100:
+        internal("dump_step has more than 100 items")
     for item in step.split("|") if step else ():
         ends = re.fullmatch(r"(\d+)(-(\d+))?", item)
         if not ends or (ends.group(3) and int(ends.group(1)) >= int(ends.group(3))):
@@ -149,6 +151,9 @@ def _profiling(options):
         raise FakeStrictError("profiling_options has unknown keys: " + given)
     for key in ("training_trace", "hccl", "aicpu", "l2", "msproftx", "runtime_api"):
         if found.get(key, "on") not in ("on", "off"):
+            raise FakeStrictError("%s of profiling_options is %s" % (key, found[key]))
+    for key in ("task_trace", "task_time", "ge_api"):
+        if found.get(key, "on") not in ("on", "off", "l0", "l1"):
             raise FakeStrictError("%s of profiling_options is %s" % (key, found[key]))
     if found.get("task_trace", "off") != "off" and found.get("training_trace") != "on":
         raise FakeStrictError("task_trace needs training_trace")
@@ -182,6 +187,14 @@ def _others(options):
         internal("buffer_optimize")
     if len({key in options for key in ("input_shape", "dynamic_dims", "dynamic_node_type")}) > 1:
         raise FakeNpuFatal("input_shape, dynamic_dims and dynamic_node_type must be set together")
+    if not 0 <= options.get("local_rank_id", 0) <= 7:
+        internal("local_rank_id")
+    if options.get("variable_placement", "Host") not in ("Host", "Device"):
+        internal("variable_placement")
+    if _control.since("r1.13") and options.get("jit_compile", "auto") not in ("true", "false", "auto"):
+        internal("jit_compile")
+    if options.get("compress_weight_conf") and options.get("enable_compress_weight"):
+        raise FakeNpuFatal("compress_weight_conf and enable_compress_weight")
     if options.get("dynamic_input"):
         raise FakeStrictError("dynamic shapes")
 
@@ -198,7 +211,7 @@ def _first(options):
 def _ranks(options):
     environ = os.environ
     for name in ("ASCEND_DEVICE_ID", "DEVICE_ID"):
-        if not environ.get(name, "0").isdigit():
+        if not (environ.get(name) or "0").isdigit():
             internal("%s is %s" % (name, environ[name]))
     if "RANK_SIZE" in environ and "CM_WORKER_SIZE" in environ:
         raise ValueError("RANK_SIZE and CM_WORKER_SIZE are both set")
@@ -206,6 +219,8 @@ def _ranks(options):
         return
     with open(environ["RANK_TABLE_FILE"]) as file:
         table = json.load(file)
-    ranks = [one["rank_id"] for server in table["server_list"] for one in server["device"]]
-    if len(ranks) != _control.rank_size() or environ["RANK_ID"] not in ranks:
+    devices = {one["rank_id"]: one["device_id"] for server in table["server_list"] for one in server["device"]}
+    if len(devices) != _control.rank_size() or environ["RANK_ID"] not in devices:
         raise FakeStrictError("rank %s of %s is not in the rank table" % (environ["RANK_ID"], environ["RANK_SIZE"]))
+    if environ.get("ASCEND_DEVICE_ID") != devices[environ["RANK_ID"]]:
+        raise FakeStrictError("rank %s has another device in the rank table" % environ["RANK_ID"])
