@@ -320,7 +320,8 @@ def test_files_of_others_stay(unbroken, data, tmp_path, flags):
 def test_tensorboard_drops_what_came_after_the_step_gone_on_from(tmp_path):
     from kwscli.summaries import Summaries
 
-    Summaries(str(tmp_path), 20).close()
+    with tf.Graph().as_default():
+        Summaries(str(tmp_path), 20).close()
     name, = os.listdir(str(tmp_path))
     events = tf.train.summary_iterator(str(tmp_path / name))
     assert [event.step for event in events if event.HasField("session_log")] == [21]  # the first that is dropped
