@@ -63,7 +63,8 @@ class Bare:
 
         from . import network, session
 
-        device, settings = session.choose(DeviceSettings()), DeviceSettings()
+        settings = DeviceSettings(device="gpu" if session.gpus() else "cpu")
+        device = session.choose(settings)
         with tf.Graph().as_default() as graph:
             training = network.training(description)
             initialise = network.initialiser()

@@ -4,7 +4,7 @@ import os
 
 import numpy as np
 
-from . import audio, run
+from . import audio, imports, run
 from .errors import KwsError
 from .features import mfcc
 from .labels import read_labels
@@ -29,7 +29,8 @@ class CheckpointClassifier:
     """Weights of a checkpoint, in the network that model.json describes."""
 
     def __init__(self, description, prefix):
-        from . import checkpoint  # TensorFlow takes seconds to import
+        with imports.guarded():  # TensorFlow takes seconds
+            from . import checkpoint
 
         self.description, self.path = description, prefix
         self.labels, self.features, self.data, self.data_path = (
@@ -52,7 +53,8 @@ class FrozenGraphClassifier:
     """A .pb graph, ours or another tool's: `wav_data` or `fingerprint_input` -> `labels_softmax`."""
 
     def __init__(self, path, labels_path=None):
-        from . import frozen
+        with imports.guarded():
+            from . import frozen
 
         self.path, self.data_path = path, ""
         self._session, self._input, nodes = frozen.load(path)

@@ -5,12 +5,11 @@ import json
 import math
 import os
 import signal
-import threading
 import warnings
 
 import click
 
-from . import __version__, files, models
+from . import __version__, files, imports, models
 from .errors import KwsError
 from .settings import DataSettings, DeviceSettings, FeatureSettings, TrainSettings, types_of
 
@@ -111,22 +110,6 @@ def _check_here():
         raise KwsError("the folder that this runs in is gone; change to another")
 
 
-@contextlib.contextmanager
-def _imports():
-    """Around an import: Ctrl-C waits for its end, as numpy and TensorFlow swallow what is raised inside of theirs."""
-    before, received = signal.getsignal(signal.SIGINT), []
-    if not callable(before) or threading.current_thread() is not threading.main_thread():
-        yield  # it is ignored, or not ours to hear
-        return
-    signal.signal(signal.SIGINT, lambda number, frame: received.append(number))
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
-    if received:
-        raise KeyboardInterrupt
-
-
 def options(settings_class):
     """One --option for each field of a settings class. One that is not given is None: the class knows the default."""
 
@@ -219,7 +202,7 @@ def prepare(data_path, archive, out, download, synthesize, force, as_json, **how
     kws prepare --data-path data --download
     kws prepare --data-path data --synthesize yes,no,stop
     """
-    with _imports():
+    with imports.guarded():
         from . import prepare as preparing
 
     source = preparing.source_of(data_path, archive, download, synthesize)
@@ -256,17 +239,17 @@ def train(**values):
     kws train --data-path data
     kws train --data-path data --wanted-words yes,no --how-many-training-steps 1000,500 --learning-rate 0.001,0.0001
     """
-    with _imports():
+    with imports.guarded():
         from . import plan
 
     job = plan.plan(values)  # every setting is checked before TensorFlow is imported
     plan.ensure_prepared(values["data_path"], job)
     if job.workers > 1:
-        with _imports():
+        with imports.guarded():
             from . import workers
 
         raise SystemExit(workers.train(job.workers, job.device.device))
-    with _imports():
+    with imports.guarded():
         from . import train as training
 
     outcome = training.train(job)
@@ -294,7 +277,7 @@ def evaluate(checkpoint, data_path, split, labels, as_json):
     kws eval --checkpoint output/0
     kws eval --checkpoint DS_CNN_S.pb --labels labels.txt --data-path speech_commands_test_set_v0.02.tar.gz
     """
-    with _imports():
+    with imports.guarded():
         from . import classifier, evaluate as evaluating
 
     with contextlib.closing(classifier.opened(checkpoint, labels)) as model:
@@ -321,7 +304,7 @@ def label(files, checkpoint, labels, top, as_json):
     kws label file.wav
     kws label --checkpoint output/0 --top 1 recordings/ other.flac
     """
-    with _imports():
+    with imports.guarded():
         from . import classifier, label as labelling
 
     paths = list(labelling.expand(files))
@@ -350,7 +333,7 @@ def freeze(checkpoint, output, data_path):
     \b
     kws freeze --checkpoint output/0 --output ds_cnn.pb
     """
-    with _imports():
+    with imports.guarded():
         from . import freeze as freezing
 
     written = freezing.freeze(checkpoint, output, data_path)
@@ -375,7 +358,7 @@ def list_models(architecture, model_size, model_size_info, keywords, as_json, **
     kws models
     kws models ds_cnn --model-size l --keywords 4
     """
-    with _imports():
+    with imports.guarded():
         from . import describe
 
     overrides = {name: value for name, value in features.items() if value is not None}
@@ -394,7 +377,7 @@ def bench(data_path, **how):
     \b
     kws bench --data-path data
     """
-    with _imports():
+    with imports.guarded():
         from . import bench as benching
 
     for name, value in benching.benchmark(data_path, **how):
@@ -412,7 +395,7 @@ def doctor(data_path, as_json):
     \b
     kws doctor
     """
-    with _imports():
+    with imports.guarded():
         from . import machine
 
     found = machine.examine(data_path)

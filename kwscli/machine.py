@@ -8,7 +8,7 @@ import shutil
 import textwrap
 from typing import NamedTuple
 
-from . import __version__, cluster, npu, rank_table
+from . import __version__, cluster, imports, npu, rank_table
 from .errors import KwsError
 from .settings import DeviceSettings
 
@@ -63,7 +63,9 @@ def _package(name, module, absent, advice, look=lambda module: module.__version_
     if importlib.util.find_spec(module) is None:
         return Finding(name, absent, "not installed", advice)
     try:
-        return Finding(name, OK, look(importlib.import_module(module)))
+        with imports.guarded():
+            found = importlib.import_module(module)
+        return Finding(name, OK, look(found))
     except Exception as error:  # an installation breaks in many ways
         return Finding(name, WRONG, _why(error), advice)
 

@@ -203,6 +203,7 @@ def doubts(options, oldest):
         option = option_of(key)
         if option.instead:
             yield "The NPU option %s is deprecated; use %s." % (key, option.instead)
-        if RELEASES.index(option.since) > RELEASES.index(oldest):
+        since = BEFORE.get(key, option).since
+        if RELEASES.index(since) > RELEASES.index(oldest):
             yield ("%s came with npu_bridge %s, and this one may be older, from %s on: then it changes nothing."
-                   % (option.flag or "--npu-option " + key, option.since, oldest))
+                   % (option.flag or "--npu-option " + key, since, oldest))

@@ -9,7 +9,9 @@ import pytest
 
 PACKAGE = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "kwscli")
 # What everything stands on: these use nothing but one another.
-FOUNDATIONS = {"__init__", "errors", "files", "labels", "npu", "npu_options", "progress", "settings", "audio"}
+FOUNDATIONS = {
+    "__init__", "errors", "files", "imports", "labels", "npu", "npu_options", "progress", "settings", "audio"
+}
 # The top: {module: those that may use it}. The benchmark is beside the commands and may use all.
 TOP = {
     "__main__": (), "bench": ("cli",), "cli": ("__main__",), "plan": ("cli",), "prepare": ("cli", "plan"),
@@ -17,7 +19,7 @@ TOP = {
 }
 # Those that start at once, without TensorFlow, whatever they import.
 LIGHT = (
-    "cli settings errors labels audio dataset augment features batches prepare plan run files archive progress "
+    "cli settings errors labels audio dataset augment features batches prepare plan run files imports archive progress "
     "download synthesize describe machine evaluate label classifier models models.costs models.shapes"
 ).split()
 

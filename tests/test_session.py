@@ -274,6 +274,21 @@ def test_a_checkpoint_that_lacks_more_than_the_loss_scale_is_refused(tmp_path):
             tiny.checkpoints.read(tiny.session, str(tmp_path / name))
 
 
+@pytest.mark.parametrize("kind, error, words", [
+    ("npu", tf.errors.InternalError, r"an NPU \(device 3\) failed: it is busy; see npu-smi info, and what CANN wrote"),
+    ("gpu", tf.errors.ResourceExhaustedError, r"a GPU \(device 3\) has too little memory: it is busy; lower --batch"),
+])
+def test_what_fails_inside_of_a_device_is_told(kind, error, words):
+    with pytest.raises(KwsError, match=words), session.blamed(session.Device(kind, 3, "test")):
+        raise error(None, None, "it is\nbusy [[node x]]")
+
+
+@pytest.mark.parametrize("kind", ["gpu", "cpu"])
+def test_a_bug_of_ours_keeps_its_traceback(kind):
+    with pytest.raises(tf.errors.InvalidArgumentError), session.blamed(session.Device(kind, 0, "test")):
+        raise tf.errors.InvalidArgumentError(None, None, "shapes")
+
+
 def test_a_loop_does_not_sink_into_a_cpu():
     step = object()
     assert session.sink(CPU, None, step, 10) is step

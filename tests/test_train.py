@@ -12,7 +12,7 @@ import pytest
 import soundfile
 from click.testing import CliRunner
 
-from kwscli import cli, files, prepare, run
+from kwscli import cli, files, imports, prepare, run
 
 tf = pytest.importorskip("tensorflow.compat.v1")
 
@@ -203,13 +203,19 @@ def test_ctrl_c_outside_of_the_steps_is_one_line(data, tmp_path, monkeypatch):
 
 def test_ctrl_c_in_an_import_waits_for_its_end():
     after = []
-    with pytest.raises(KeyboardInterrupt), cli._imports():
+    with pytest.raises(KeyboardInterrupt), imports.guarded():
         try:
             os.kill(os.getpid(), signal.SIGINT)
         except BaseException:  # as modules do that fall back on something else
             pass
         after.append(signal.getsignal(signal.SIGINT))
     assert after and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_of_what_an_import_says_only_what_matters_is_shown(capfd):
+    with imports.guarded():
+        os.write(2, b"I0000 00:00:1795541550.624496   11790 port.cc:153] oneDNN custom operations are on.\nmatters\n")
+    assert capfd.readouterr().err == "matters\n"
 
 
 def test_a_folder_for_tensorboard_that_cannot_be_is_told(data, tmp_path):
