@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 import soundfile
 
-from . import batches, dataset, prepare, run
+from . import batches, dataset, imports, prepare, run
 from .errors import KwsError
 from .features import mfcc
 from .settings import DeviceSettings, FeatureSettings
@@ -193,7 +193,8 @@ def benchmark(data_path, architecture, steps, rounds):
 
 
 def _speed_of_training(data_path, folder, trainings, steps, rounds):
-    import tensorflow.compat.v1 as tf
+    with imports.guarded():
+        import tensorflow.compat.v1 as tf
 
     cores = len(os.sched_getaffinity(0))
     yield "machine", "%s, %d cores, Python %s, TensorFlow %s" % (
