@@ -196,7 +196,7 @@ def _number(environ, name, default):
 
 def table_to_start(environ=os.environ):
     """The rank table whose ranks are still to be started: $RANK_TABLE_FILE where this is not one of several already."""
-    started = environ.get("RANK_ID") and environ.get("RANK_SIZE", "1") != "1"
+    started = environ.get("RANK_ID") and environ.get("RANK_SIZE") != "1"
     return None if started else environ.get("RANK_TABLE_FILE")
 
 

@@ -225,8 +225,9 @@ class Collective:
         """End the run that waits for a lost worker; if that fails, the process. Called by a thread of `peers`."""
         if self._abort_session:
             run, what = self._abort_session.run, self._close_guard
-            self._abort_thread = threading.Thread(target=run, args=(what,), daemon=True)
-            self._abort_thread.start()
+            thread = threading.Thread(target=run, args=(what,), daemon=True)
+            thread.start()
+            self._abort_thread = thread  # now it can be joined
         if not self._outside.wait(self._abort_seconds):
             say("Error: %s" % self._peers.lost)
             os._exit(1)  # the run may never come back, and what it holds goes with the process

@@ -160,7 +160,9 @@ def _rank_table():
     except KwsError as error:
         yield _refused("rank table", error)
         return
-    size = os.environ.get("RANK_SIZE") or str(count)  # `kws train --workers` needs the table only
+    size = os.environ.get("RANK_SIZE") or str(count)
+    if size == "1" and cluster.table_to_start():
+        size = str(count)  # `kws train --workers` needs the table only
     if str(count) == size:
         yield Finding("rank table", OK, "%s: %d devices" % (path, count))
     else:

@@ -162,8 +162,10 @@ def _profiling(given, folder):
     folder = checked("dump_path", folder)[1]
     if given is None:
         return json.dumps(dict(PROFILING, output=folder))
-    given = checked("profiling_options", given)[1]
-    return json.dumps({**PROFILING, "output": folder, **json.loads(given)})
+    found = {**PROFILING, "output": folder, **json.loads(checked("profiling_options", given)[1])}
+    if found["training_trace"] == "off":
+        found["task_trace"] = "off"  # which needs the other; what was given together was checked
+    return json.dumps(found)
 
 
 def options_of(settings, folder, release=NEWEST, environ=os.environ):

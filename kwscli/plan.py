@@ -69,7 +69,8 @@ def plan(values):
 
 def _check_start(path, run_path, overwrite):
     """Refuse a start that cannot be read, or that the run would overwrite; a run that goes on needs it no more."""
-    if os.path.realpath(run_path) in (os.path.realpath(path), os.path.dirname(os.path.realpath(path))):
+    start = os.path.realpath(path)
+    if os.path.realpath(run_path) == (start if os.path.isdir(start) else os.path.dirname(start)):
         raise KwsError("--start-checkpoint %s is in %s, where this run would go; choose another --train-dir"
                        % (path, run_path))
     if overwrite or not run.read_state(run_path)[1]:

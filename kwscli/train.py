@@ -310,13 +310,19 @@ class _Trainer:
 @contextlib.contextmanager
 def _ended_by_sigterm():
     """SIGTERM ends what is inside as Ctrl-C does: everything is closed."""
+    received = []
 
     def end(number, frame):
-        raise Interrupted("stopped", number)
+        received.append(number)
+        raise KeyboardInterrupt  # which nothing inside of TensorFlow takes for an error of its own
 
     before = signal.signal(signal.SIGTERM, end)
     try:
         yield
+    except (KeyboardInterrupt, Exception) as error:
+        if received and not isinstance(error, Interrupted):
+            raise Interrupted("stopped", received[0])
+        raise
     finally:
         signal.signal(signal.SIGTERM, before)
 

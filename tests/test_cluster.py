@@ -181,6 +181,7 @@ def test_ranks_that_are_still_to_be_started(ascend):
     told = ascend(template_1(), RANK_ID=None, RANK_SIZE=None)
     assert cluster.table_to_start(told) == told["RANK_TABLE_FILE"]
     assert cluster.table_to_start(ascend(template_1())) is None and cluster.table_to_start({}) is None
+    assert cluster.table_to_start(ascend(template_1(), RANK_SIZE=None)) is None
     told = ascend(template_1(), RANK_ID="0", RANK_SIZE="1")  # as a training on one device is set up
     assert cluster.table_to_start(told) == told["RANK_TABLE_FILE"]
 

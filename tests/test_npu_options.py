@@ -47,6 +47,8 @@ def test_profiling_measures_what_it_is_told_and_writes_to_the_data_folder(tmp_pa
     assert json.loads(found["profiling_options"][1]) == dict(npu.PROFILING, output=str(tmp_path), fp_point="")
     elsewhere = options(tmp_path, profiling=True, profiling_options='{"output": "prof"}')["profiling_options"][1]
     assert json.loads(elsewhere) == dict(npu.PROFILING, output=os.path.abspath("prof"))
+    untraced = options(tmp_path, profiling=True, profiling_options='{"training_trace": "off"}')["profiling_options"][1]
+    assert json.loads(untraced)["task_trace"] == "off"
     assert found["profiling_mode"] == ("b", True)
 
 
