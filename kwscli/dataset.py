@@ -194,7 +194,7 @@ class Dataset:
         if clip_samples not in self._starts:
             starts = np.zeros(len(self.counts), np.int64)
             for index in np.flatnonzero(self.counts > clip_samples):
-                starts[index] = audio.loudest(self.recording(index), clip_samples, self.sample_rate // 100)
+                starts[index] = audio.loudest_clip(self.recording(index), clip_samples, self.sample_rate)[0]
             self._starts[clip_samples] = starts
         return self._starts[clip_samples]
 

@@ -89,8 +89,8 @@ class Diagnostics:
             say("Tensors of %d steps are in %s; see index.csv." % (len(self._dumped), self._dump_folder))
         elif self._dumps and not failure:
             say("No step of --data-dump-step %s was made: no tensors are kept." % self._settings.data_dump_step)
-        if self._trace and (self._trace.made or not failure):
-            self._trace.finish()
+        if self._trace:
+            self._trace.finish(failure)
 
 
 def _lies_in(step, ranges):
@@ -159,10 +159,6 @@ class _Trace:
         self._first, self._steps = None, []
         self._costs = collections.defaultdict(list)  # {(type, name): microseconds of each call}
 
-    @property
-    def made(self):
-        return bool(self._steps)
-
     def wants(self, step):
         if self._chosen:
             return _lies_in(step, self._chosen)
@@ -181,9 +177,10 @@ class _Trace:
         self._steps.append(step)
         return values
 
-    def finish(self):
+    def finish(self, failure):
         if not self._steps:
-            say("Nothing was traced: steps %s of a run would have been." % self._which)
+            if not failure:
+                say("Nothing was traced: steps %s of a run would have been." % self._which)
             return
         with files.replacing(os.path.join(self._folder, "operations.txt")) as file:
             file.write(self._table() + "\n")

@@ -128,13 +128,14 @@ def _environment(with_npu):
 
 def _contradictions():
     """Variables that cannot be as they are."""
-    for name, check in (
-        ("CANN variables", npu.device_number), ("CANN variables", lambda: npu.options_of(DeviceSettings(), os.curdir)),
-        ("workers", None if cluster.table_to_start() else cluster.of),
-    ):
+    checks = [
+        ("CANN variables", npu.device_number), ("CANN variables", lambda: npu.options_of(DeviceSettings(), os.curdir))
+    ]
+    if not cluster.table_to_start():
+        checks.append(("workers", cluster.of))
+    for name, check in checks:
         try:
-            if check:
-                check()
+            check()
         except KwsError as error:
             yield _refused(name, error)
 

@@ -53,6 +53,7 @@ SCALED = "every_flag_arrives,fixed_scale"
     ("fifty_steps_with_an_overflow", {}),
     (SCALED, {"FAKE_NPU_ERA": "r1.5"}),
     ("a_chip_that_knows_infinity", {"FAKE_NPU_INF_NAN": "1"}),
+    ("fixed_scale", {"ASCEND_DEVICE_ID": "", "RANK_SIZE": "", "RANK_ID": ""}),
 ])
 def test_on_an_npu(names, environ, tmp_path):
     status, output = run_case("npu_cases.py", names, tmp_path, **environ)
@@ -179,11 +180,9 @@ def test_a_gpu_for_which_tensorflow_drops_mixed_precision_is_named(capability, m
     assert session.notes(GPU, mixed) == []
 
 
-def test_a_gpu_that_tensorflow_lists_and_does_not_use_is_an_error(monkeypatch):
-    config = session.config()  # of a session that gets none
-    monkeypatch.setattr(session, "config", lambda *arguments: config)
+def test_a_gpu_that_tensorflow_lists_and_does_not_use_is_an_error():
     with pytest.raises(KwsError, match="TensorFlow lists GPU 0, but does not use it; .* --device cpu"):
-        session.open_session(tf.Graph(), GPU)
+        session.open_session(tf.Graph(), GPU, session.config())  # which gets none
 
 
 @pytest.mark.parametrize("flags", [

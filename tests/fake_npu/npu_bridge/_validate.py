@@ -211,7 +211,7 @@ def _first(options):
 def _ranks(options):
     environ = os.environ
     for name in ("ASCEND_DEVICE_ID", "DEVICE_ID"):
-        if not (environ.get(name) or "0").isdigit():
+        if not environ.get(name, "0").isdigit():
             internal("%s is %s" % (name, environ[name]))
     if "RANK_SIZE" in environ and "CM_WORKER_SIZE" in environ:
         raise ValueError("RANK_SIZE and CM_WORKER_SIZE are both set")
