@@ -16,10 +16,13 @@ from typing import NamedTuple
 import numpy as np
 import soundfile
 
-from . import batches, dataset, imports, prepare, run
+from . import imports
+from .data import batches, dataset, prepare
+from .devices.device_settings import DeviceSettings
 from .errors import KwsError
-from .features import mfcc
-from .settings import DeviceSettings, FeatureSettings
+from .runs import run_directory
+from .settings import FeatureSettings
+from .sound.features import mfcc
 
 BARE_STEPS = 100
 SCALING_STEPS = 150
@@ -61,7 +64,8 @@ class Bare:
     def __init__(self, description, batch):
         import tensorflow.compat.v1 as tf
 
-        from . import network, session
+        from .devices import session
+        from .models import network
 
         settings = DeviceSettings(device="gpu" if session.gpus() else "cpu")
         device = session.choose(settings)
@@ -90,7 +94,7 @@ class PerClip:
     def __init__(self, clips, folder):
         import tensorflow.compat.v1 as tf
 
-        from . import session
+        from .devices import session
 
         settings = FeatureSettings()
         shape = settings.clip_samples, 1
@@ -159,9 +163,10 @@ class Trainings:
         )
         if child.returncode:
             raise KwsError("kws train ended with status %d: %s" % (child.returncode, child.stderr.strip()))
-        first, *lines = [one for one in run.read_metrics(path) if "loss" in one and one["step"] >= WARM_UP_STEPS]
+        metrics = run_directory.read_metrics(path)
+        first, *lines = [one for one in metrics if "loss" in one and one["step"] >= WARM_UP_STEPS]
         speeds = np.array([line["examples_per_second"] for line in lines])
-        batch = workers * run.read_description(os.path.join(path, run.MODEL)).train.batch_size
+        batch = workers * run_directory.read_description(os.path.join(path, run_directory.MODEL)).train.batch_size
         elapsed = (lines[-1]["elapsed"] - first["elapsed"]) / (lines[-1]["step"] - first["step"])
         return Training(
             path, float(np.percentile(speeds, 75)), float(elapsed - np.mean(batch / speeds)),
@@ -200,7 +205,7 @@ def _speed_of_training(data_path, folder, trainings, steps, rounds):
     yield "machine", "%s, %d cores, Python %s, TensorFlow %s" % (
         platform.machine(), cores, platform.python_version(), tf.__version__)
     first = trainings.run(steps)
-    description = run.read_description(os.path.join(first.run_path, run.MODEL))
+    description = run_directory.read_description(os.path.join(first.run_path, run_directory.MODEL))
     stream = batches.TrainingStream(
         dataset.load(data_path), description.data, description.features, description.train.batch_size, 1
     )
@@ -263,9 +268,9 @@ def _speed_of_preparing(data_path, folder, rounds):
 
 def _evaluation_speed(run_path, data_path):
     """Clips a second of `kws eval` on the validation split, without its start."""
-    from . import classifier, evaluate
+    from . import classifiers, evaluate
 
-    with contextlib.closing(classifier.opened(run_path)) as model, contextlib.redirect_stderr(open(os.devnull, "w")):
+    with contextlib.closing(classifiers.opened(run_path)) as model, contextlib.redirect_stderr(open(os.devnull, "w")):
         result = evaluate.evaluate(model, data_path, "validation", model.data)
         seconds = quick(in_tens(lambda: evaluate.evaluate(model, data_path, "validation", model.data), 10)[:, 0])
     return result.count / seconds

@@ -10,8 +10,9 @@ import warnings
 import click
 
 from . import __version__, files, imports, models
+from .devices.device_settings import DeviceSettings
 from .errors import KwsError
-from .settings import DataSettings, DeviceSettings, FeatureSettings, TrainSettings, types_of
+from .settings import DataSettings, FeatureSettings, TrainSettings, types_of
 
 
 class List(click.ParamType):
@@ -203,7 +204,7 @@ def prepare(data_path, archive, out, download, synthesize, force, as_json, **how
     kws prepare --data-path data --synthesize yes,no,stop
     """
     with imports.guarded():
-        from . import prepare as preparing
+        from .data import prepare as preparing
 
     source = preparing.source_of(data_path, archive, download, synthesize)
     report = preparing.prepare(preparing.PrepareSettings(source, out or data_path, **how), force)
@@ -240,17 +241,17 @@ def train(**values):
     kws train --data-path data --wanted-words yes,no --how-many-training-steps 1000,500 --learning-rate 0.001,0.0001
     """
     with imports.guarded():
-        from . import plan
+        from .training import job as jobs
 
-    job = plan.plan(values)  # every setting is checked before TensorFlow is imported
-    plan.ensure_prepared(values["data_path"], job)
+    job = jobs.plan(values)  # every setting is checked before TensorFlow is imported
+    jobs.ensure_prepared(values["data_path"], job)
     if job.workers > 1:
         with imports.guarded():
-            from . import workers
+            from .workers import launch
 
-        raise SystemExit(workers.train(job.workers, job.device.device))
+        raise SystemExit(launch.train(job.workers, job.device.device))
     with imports.guarded():
-        from . import train as training
+        from .training import loop as training
 
     outcome = training.train(job)
     judged = "" if math.isnan(outcome.best_accuracy) else "%.2f %% on validation at " % (100 * outcome.best_accuracy)
@@ -278,9 +279,9 @@ def evaluate(checkpoint, data_path, split, labels, as_json):
     kws eval --checkpoint DS_CNN_S.pb --labels labels.txt --data-path speech_commands_test_set_v0.02.tar.gz
     """
     with imports.guarded():
-        from . import classifier, evaluate as evaluating
+        from . import classifiers, evaluate as evaluating
 
-    with contextlib.closing(classifier.opened(checkpoint, labels)) as model:
+    with contextlib.closing(classifiers.opened(checkpoint, labels)) as model:
         data_path = data_path or model.data_path or "data"
         if not evaluating.is_labelled(data_path, model.labels):
             split = split or "testing"
@@ -305,10 +306,10 @@ def label(files, checkpoint, labels, top, as_json):
     kws label --checkpoint output/0 --top 1 recordings/ other.flac
     """
     with imports.guarded():
-        from . import classifier, label as labelling
+        from . import classifiers, label as labelling
 
     paths = list(labelling.expand(files))
-    with contextlib.closing(classifier.opened(checkpoint, labels)) as model:
+    with contextlib.closing(classifiers.opened(checkpoint, labels)) as model:
         labelled = []
         for one in labelling.label_all(model, paths, top):
             labelled.append(one)
@@ -334,7 +335,7 @@ def freeze(checkpoint, output, data_path):
     kws freeze --checkpoint output/0 --output ds_cnn.pb
     """
     with imports.guarded():
-        from . import freeze as freezing
+        from . import export as freezing
 
     written = freezing.freeze(checkpoint, output, data_path)
     for one in written:
@@ -359,10 +360,10 @@ def list_models(architecture, model_size, model_size_info, keywords, as_json, **
     kws models ds_cnn --model-size l --keywords 4
     """
     with imports.guarded():
-        from . import describe
+        from . import list_models
 
     overrides = {name: value for name, value in features.items() if value is not None}
-    click.echo(describe.report(architecture, model_size, model_size_info, keywords + 2, overrides, as_json))
+    click.echo(list_models.report(architecture, model_size, model_size_info, keywords + 2, overrides, as_json))
 
 
 @cli.command()
@@ -396,14 +397,14 @@ def doctor(data_path, as_json):
     kws doctor
     """
     with imports.guarded():
-        from . import machine
+        from . import doctor
 
-    found = machine.examine(data_path)
+    found = doctor.examine(data_path)
     if as_json:
         _print_json([one._asdict() for one in found])
     else:
-        click.echo(machine.page(found))
-    if any(one.state in machine.FAILURES for one in found):
+        click.echo(doctor.page(found))
+    if any(one.state in doctor.FAILURES for one in found):
         click.get_current_context().exit(KwsError.exit_status)
 
 

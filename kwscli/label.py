@@ -5,8 +5,8 @@ from typing import NamedTuple, Tuple
 
 import numpy as np
 
-from . import audio
 from .errors import KwsError
+from .sound import audio
 
 STDIN = "-"
 

@@ -10,13 +10,17 @@ import numpy as np
 import tensorflow.compat.v1 as tf
 from fake_npu_checks import the_fake_is_strict  # noqa: F401  a case too
 
-from kwscli import checkpoint, models, network, run, session
+from kwscli import models
+from kwscli.devices import session
+from kwscli.devices.device_settings import DeviceSettings
 from kwscli.errors import KwsError
 from kwscli.labels import labels_of
-from kwscli.settings import DataSettings, DeviceSettings, FeatureSettings, TrainSettings
+from kwscli.models import network
+from kwscli.runs import checkpoint, run_directory
+from kwscli.settings import DataSettings, FeatureSettings, TrainSettings
 
 BATCH = 4
-DESCRIPTION = run.Description(
+DESCRIPTION = run_directory.Description(
     architecture="ds_cnn", model_size_info=models.published("ds_cnn", "s").model_size_info,
     labels=labels_of(("yes", "no")),
     features=FeatureSettings(), data=DataSettings(), train=TrainSettings(batch_size=BATCH),

@@ -7,8 +7,9 @@ import time
 import tensorflow.compat.v1 as tf
 from npu_cases import control, device, refused, session_on, tiny
 
-from kwscli import session, train
+from kwscli.devices import session
 from kwscli.errors import KwsError
+from kwscli.training import loop
 
 
 def two_ranks():
@@ -45,7 +46,7 @@ def leave_by(way):
     """The process ends in this way while a session runs; events tell what was closed."""
     where, settings = device()
     graph, _, _, initialise = tiny(where, settings)
-    with train._ended_by_sigterm(), session.blamed(where), session_on(graph, where, settings) as opened:
+    with loop._ended_by_sigterm(), session.blamed(where), session_on(graph, where, settings) as opened:
         opened.run(initialise)
         if way == "error":
             raise KwsError("an error")

@@ -9,11 +9,12 @@ import sys
 import npu_bridge._control as control
 import tensorflow.compat.v1 as tf
 
-from kwscli import cli, train
+from kwscli import cli
+from kwscli.training import loop
 
 control.overflow_schedule.update(int(step) for step in sys.argv[1].split(",") if step)
 stop_after, sys.argv = sys.argv[2], ["kws"] + sys.argv[3:]
-iterator_of, advance = tf.data.make_initializable_iterator, train._Trainer._advance
+iterator_of, advance = tf.data.make_initializable_iterator, loop._Trainer._advance
 # The real adapter reads a data set ahead, in a thread of its own.
 tf.data.make_initializable_iterator = lambda dataset: iterator_of(dataset.prefetch(64))
 
@@ -24,7 +25,7 @@ def stopping(trainer):
         os.kill(os.getpid(), signal.SIGINT)
 
 
-train._Trainer._advance = stopping
+loop._Trainer._advance = stopping
 try:
     cli.main()
 finally:

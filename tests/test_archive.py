@@ -8,8 +8,8 @@ import tarfile
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from kwscli import archive
-from kwscli.archive import Archive, stem
+from kwscli.data import archive
+from kwscli.data.archive import Archive, stem
 from kwscli.errors import KwsError
 
 CONTENT = {"yes/a.wav": b"A" * 700, "no/b.wav": bytes(range(256)) * 40, "README": b"", "no/deep/er/c": b"c"}

@@ -8,7 +8,7 @@ import soundfile
 from hypothesis import given, settings, strategies as st
 from hypothesis.extra import numpy as arrays
 
-from kwscli import audio
+from kwscli.sound import audio
 
 RATE = 16000
 SINE = (0.5 * np.sin(2 * np.pi * 440 * np.arange(RATE) / RATE)).astype(np.float32)

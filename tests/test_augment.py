@@ -2,8 +2,8 @@
 import numpy as np
 from hypothesis import given, settings as hypothesis_settings, strategies as st
 
-from kwscli import augment
 from kwscli.settings import DataSettings
+from kwscli.sound import augment
 
 RATE, CLIP = 16000, 400
 QUICK = hypothesis_settings(max_examples=60, deadline=None, derandomize=True, database=None)

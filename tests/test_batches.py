@@ -6,7 +6,7 @@ import threading
 import numpy as np
 import pytest
 
-from kwscli import batches
+from kwscli.data import batches
 from kwscli.errors import KwsError
 from kwscli.settings import DataSettings, FeatureSettings
 

@@ -8,8 +8,9 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from kwscli import __version__, cli, plan
+from kwscli import __version__, cli
 from kwscli.settings import KEYWORDS
+from kwscli.training import job as jobs
 
 DS_CNN_S = "5 64 10 4 2 2 64 3 3 1 1 64 3 3 1 1 64 3 3 1 1 64 3 3 1 1"
 SIZE = tuple(map(int, DS_CNN_S.split()))
@@ -39,12 +40,12 @@ class Planned(Exception):
 @pytest.fixture
 def planned(monkeypatch, tmp_path):
     """planned("--batch_size", "3"): the settings that these flags of `kws train` mean, or click's result."""
-    original = plan.plan
+    original = jobs.plan
 
     def stop(values):
         raise Planned(original(values))
 
-    monkeypatch.setattr(plan, "plan", stop)
+    monkeypatch.setattr(jobs, "plan", stop)
     monkeypatch.delenv("KWS_DATA_PATH", raising=False)
     monkeypatch.delenv("ASCEND_DEVICE_ID", raising=False)
     monkeypatch.chdir(tmp_path)

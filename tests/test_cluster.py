@@ -3,8 +3,8 @@ import json
 
 import pytest
 
-from kwscli import cluster, rank_table
 from kwscli.errors import KwsError
+from kwscli.workers import cluster, rank_table
 
 HOSTS = {"chief": ["a:2222"], "worker": ["b:2222", "c:2222"]}
 

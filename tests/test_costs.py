@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from kwscli import describe
+from kwscli import list_models
 from kwscli.errors import KwsError
 from kwscli.models import ARCHITECTURES, Size, costs, custom, load, published
 from kwscli.settings import FeatureSettings
@@ -170,7 +170,7 @@ def test_features_that_do_not_fit(architecture, features, words):
 
 
 def test_rows():
-    rows = describe.rows()
+    rows = list_models.rows()
     assert [(row["architecture"], row["size"]) for row in rows] == EVERY_SIZE
     by_name = {(row["architecture"], row["size"]): row for row in rows}
     for name, (parameters, _, memory_bytes, _, _) in HELLO_EDGE.items():
@@ -180,31 +180,31 @@ def test_rows():
 
 
 def test_keywords_and_features_change_the_rows():
-    small = describe.row("ds_cnn", "s", published("ds_cnn"), label_count=4)
+    small = list_models.row("ds_cnn", "s", published("ds_cnn"), label_count=4)
     assert small["parameters"] == 22604 - 8 * 65
-    wide = describe.row("dnn", "s", published("dnn"), overrides={"window_stride_ms": 20.0})
+    wide = list_models.row("dnn", "s", published("dnn"), overrides={"window_stride_ms": 20.0})
     assert wide["parameters"] == 79644 + 24 * 10 * 144
-    rows = describe.rows(overrides={"dct_coefficient_count": 3})
+    rows = list_models.rows(overrides={"dct_coefficient_count": 3})
     assert [row["architecture"] for row in rows if "shrinks to nothing" in row.get("error", "")][:3] == 3 * ["cnn"]
 
 
 def test_reports():
-    everything = json.loads(describe.report(as_json=True))
+    everything = json.loads(list_models.report(as_json=True))
     keys = "architecture size model_size_info parameters macs memory_bytes paper_accuracy"
     assert all(set(keys.split()) <= set(row) for row in everything)
-    assert [layer["parameters"] for layer in json.loads(describe.report("dnn", as_json=True))[0]["layers"]] == [
+    assert [layer["parameters"] for layer in json.loads(list_models.report("dnn", as_json=True))[0]["layers"]] == [
         36144,
         20880,
         20880,
         1740,
     ]
-    text = describe.report("lstm", model_size_info=(98, 144))
+    text = list_models.report("lstm", model_size_info=(98, 144))
     assert "78,516" in text and "25 frames (40 ms every 40 ms)" in text
-    assert "38,604" in describe.report() and "memory" in describe.report()
+    assert "38,604" in list_models.report() and "memory" in list_models.report()
     with pytest.raises(KwsError, match="kws models NAME"):
-        describe.report(size="m")
+        list_models.report(size="m")
 
 
 def test_counting_needs_no_tensorflow():
-    code = "import sys; from kwscli import describe; describe.report(); assert 'tensorflow' not in sys.modules"
+    code = "import sys; from kwscli import describe; list_models.report(); assert 'tensorflow' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from hypothesis import given, strategies as st
 
-from kwscli import audio, dataset, prepare
-from kwscli.dataset import speaker_of, split_of
+from kwscli.data import dataset, prepare
+from kwscli.data.dataset import speaker_of, split_of
 from kwscli.errors import KwsError
+from kwscli.sound import audio
 
 
 @pytest.mark.parametrize("path, speaker", [

@@ -7,9 +7,14 @@ import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 
-from kwscli import diagnostics, labels, models, network, run, session
+from kwscli import labels, models
+from kwscli.devices import session
+from kwscli.devices.device_settings import DeviceSettings
 from kwscli.errors import KwsError
-from kwscli.settings import DataSettings, DeviceSettings, FeatureSettings, TrainSettings, pick
+from kwscli.models import network
+from kwscli.runs import run_directory
+from kwscli.settings import DataSettings, FeatureSettings, TrainSettings, pick
+from kwscli.training import diagnostics
 
 DUMP = {"data_dump_flag": True, "data_dump_step": "2|4-5"}
 STEPS = 6
@@ -26,7 +31,7 @@ def test_where_nothing_can_be_written_is_told_at_the_start(tmp_path):
 def described(architecture="ds_cnn"):
     size = models.published(architecture, "s")
     small = (2, 8, 10, 4, 2, 2, 8, 3, 3, 1, 1) if architecture == "ds_cnn" else size.model_size_info
-    return run.Description(
+    return run_directory.Description(
         architecture=architecture, model_size_info=small, labels=labels.labels_of(("yes", "no")),
         features=pick(FeatureSettings, {}, **size.feature_settings), data=DataSettings(),
         train=TrainSettings(batch_size=4, dropout_rate=0.3 if architecture == "cnn" else None),

@@ -7,8 +7,8 @@ import threading
 import numpy as np
 import pytest
 
-from kwscli import download as module
-from kwscli.download import download
+from kwscli.data import download as module
+from kwscli.data.download import download
 from kwscli.errors import KwsError
 
 BODY = np.random.RandomState(0).bytes(300000)

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 import soundfile
 
-from kwscli import evaluate, prepare
+from kwscli import evaluate
+from kwscli.data import prepare
 from kwscli.errors import KwsError
-from kwscli.evaluate import Result
+from kwscli.metrics import Result
 from kwscli.settings import DataSettings, FeatureSettings
 
 LABELS = ("_silence_", "_unknown_", "yes", "no")

@@ -4,7 +4,9 @@ import json
 import pytest
 from test_train import data, weights_of_prefix  # noqa: F401  (data is a fixture)
 
-from kwscli import models, run, train
+from kwscli import models
+from kwscli.runs import run_directory
+from kwscli.training import loop
 
 pytest.importorskip("tensorflow.compat.v1")
 
@@ -20,14 +22,14 @@ class Broken(Exception):
 
 
 def break_at(step, monkeypatch):
-    original = train._Trainer._advance
+    original = loop._Trainer._advance
 
     def advance(self):
         if self._step == step:
             raise Broken()
         original(self)
 
-    monkeypatch.setattr(train._Trainer, "_advance", advance)
+    monkeypatch.setattr(loop._Trainer, "_advance", advance)
 
 
 @pytest.mark.parametrize("architecture", models.ARCHITECTURES)
@@ -41,7 +43,7 @@ def test_the_whole_path(architecture, data, kws, tmp_path, monkeypatch):  # noqa
             kws(*command, "--train-dir", path)
     resumed = kws(*command, "--train-dir", path)
     assert resumed.exit_code == 0 and "Going on after step 30" in resumed.stderr, resumed.stderr
-    accuracy = run.read_state(str(path))[1][-1].best_accuracy
+    accuracy = run_directory.read_state(str(path))[1][-1].best_accuracy
     assert accuracy > 0.6, (accuracy, resumed.stderr)
 
     told = json.loads(kws("eval", "--checkpoint", path, "--split", "validation", "--json").stdout)

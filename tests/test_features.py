@@ -8,8 +8,8 @@ import pytest
 import soundfile
 import tensorflow.compat.v1 as tf
 
-from kwscli.features import mfcc
 from kwscli.settings import FeatureSettings
+from kwscli.sound.features import mfcc
 
 SETTINGS = {
     "40/20 ms": {},

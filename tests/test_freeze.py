@@ -12,11 +12,16 @@ import pytest
 import soundfile
 import tensorflow.compat.v1 as tf
 
-from kwscli import audio, classifier, freeze, frozen, network, run, session
+from kwscli import classifiers, export
+from kwscli.classifiers import frozen_graph
+from kwscli.devices import session
 from kwscli.errors import KwsError
-from kwscli.features import mfcc
 from kwscli.labels import labels_of
+from kwscli.models import network
+from kwscli.runs import run_directory
 from kwscli.settings import DataSettings, FeatureSettings, TrainSettings
+from kwscli.sound import audio
+from kwscli.sound.features import mfcc
 
 KEYWORDS = ("yes", "no")
 SETTINGS = {
@@ -30,12 +35,12 @@ PUBLISHED = "DS_CNN_S CNN_S DNN_S CRNN_S GRU_S LSTM_S Basic_LSTM_S".split()
 
 def write_run(folder, **features):
     """A run directory with a network that nothing was taught -> its path."""
-    description = run.Description(
+    description = run_directory.Description(
         "ds_cnn", (2, 8, 10, 4, 2, 2, 8, 3, 3, 1, 1), labels_of(KEYWORDS), FeatureSettings(**features),
         DataSettings(wanted_words=KEYWORDS), TrainSettings(),
     )
     os.makedirs(str(folder), exist_ok=True)
-    directory = run.RunDirectory(str(folder), description, "train_0.log")
+    directory = run_directory.RunDirectory(str(folder), description, "train_0.log")
     directory.begin()
     with tf.Graph().as_default() as graph:
         tf.set_random_seed(1)
@@ -88,10 +93,10 @@ def raw_scores(path, name, values):
 def test_frozen_graphs_give_the_checkpoints_scores(features, tmp_path):
     path, settings = write_run(tmp_path / "run", **features), FeatureSettings(**features)
     clips = noise(settings)
-    original = classifier.opened(path)
+    original = classifiers.opened(path)
     wanted = original.scores(clips)
     original.close()
-    written = {one.input: one for one in freeze.freeze(path)}
+    written = {one.input: one for one in export.freeze(path)}
     assert max(one.difference for one in written.values()) < 1e-4
     wavs = [wav_of(clip, settings.sample_rate) for clip in clips]
     np.testing.assert_allclose(raw_scores(written["wav_data"].path, "wav_data", wavs), wanted, atol=1e-5)
@@ -101,21 +106,21 @@ def test_frozen_graphs_give_the_checkpoints_scores(features, tmp_path):
 
 
 def test_a_frozen_graph_says_how_to_use_it(a_run, tmp_path):
-    for one in freeze.freeze(a_run, str(tmp_path / "moved.pb")):
+    for one in export.freeze(a_run, str(tmp_path / "moved.pb")):
         os.rename(one.path, str(tmp_path / "alone.pb"))
-        model = classifier.opened(str(tmp_path / "alone.pb"))
+        model = classifiers.opened(str(tmp_path / "alone.pb"))
         assert (model.labels, model.features) == (labels_of(KEYWORDS), FeatureSettings())
         assert model.data == DataSettings(wanted_words=KEYWORDS)
         model.close()
     assert (tmp_path / "moved_labels.txt").read_text() == "_silence_\n_unknown_\nyes\nno\n"
     with pytest.raises(KwsError, match="alone.pb says its labels itself; leave --labels out"):
-        classifier.opened(str(tmp_path / "alone.pb"), str(tmp_path / "moved_labels.txt"))
+        classifiers.opened(str(tmp_path / "alone.pb"), str(tmp_path / "moved_labels.txt"))
 
 
 def test_a_frozen_graph_has_no_attribute_that_tensorflow_1_does_not_know(a_run, tmp_path):
-    for one in freeze.freeze(a_run, str(tmp_path / "x.pb")):
-        for node in frozen.read(one.path).node:
-            assert not set(freeze.YOUNG_ATTRIBUTES) & set(node.attr), node.name
+    for one in export.freeze(a_run, str(tmp_path / "x.pb")):
+        for node in frozen_graph.read(one.path).node:
+            assert not set(export.YOUNG_ATTRIBUTES) & set(node.attr), node.name
 
 
 @pytest.mark.parametrize("output, stem", [
@@ -124,16 +129,16 @@ def test_a_frozen_graph_has_no_attribute_that_tensorflow_1_does_not_know(a_run, 
 def test_where_graphs_are_written(a_run, tmp_path, output, stem):
     (tmp_path / "there").mkdir()
     for _ in range(2):
-        written = freeze.freeze(a_run, str(tmp_path) + "/" + output)
+        written = export.freeze(a_run, str(tmp_path) + "/" + output)
         assert [one.path for one in written] == [str(tmp_path) + "/" + stem + end for end in (".pb", "_features.pb")]
         assert all(one.size == os.path.getsize(one.path) for one in written)
-    assert '--input_shape="fingerprint_input:1,490" --out_nodes="labels_softmax:0"' in freeze.atc_command(written)
+    assert '--input_shape="fingerprint_input:1,490" --out_nodes="labels_softmax:0"' in export.atc_command(written)
 
 
 def test_a_graph_with_other_scores_is_not_left(a_run, tmp_path, monkeypatch):
-    monkeypatch.setattr(freeze, "TOLERANCE", -1)
+    monkeypatch.setattr(export, "TOLERANCE", -1)
     with pytest.raises(KwsError, match="x.pb does not give the checkpoint's scores: they differ by "):
-        freeze.freeze(a_run, str(tmp_path / "x.pb"))
+        export.freeze(a_run, str(tmp_path / "x.pb"))
     assert os.listdir(str(tmp_path)) == []
 
 
@@ -153,7 +158,7 @@ def test_a_full_disk_leaves_the_earlier_graph(a_run, tmp_path, kws, monkeypatch)
 
 def test_a_frozen_graph_cannot_be_frozen():
     with pytest.raises(KwsError, match="x.pb is frozen already; name the checkpoint or run directory"):
-        freeze.freeze("x.pb")
+        export.freeze("x.pb")
 
 
 def other_tools_graph(path, shape=(1, 490), source="fingerprint_input", target="labels_softmax", variable=False):
@@ -177,7 +182,7 @@ def labels_path(tmp_path):
 def test_features_outside_graphs_of_other_tools(tmp_path, labels_path, shape, capsys):
     path = str(tmp_path / "other.pb")
     other_tools_graph(path, shape)
-    model = classifier.opened(path, labels_path)
+    model = classifiers.opened(path, labels_path)
     np.testing.assert_allclose(model.scores(noise(model.features)), np.full((3, 12), 1 / 12), atol=1e-6)
     assert "other.pb does not say how its features are made; taking kws's defaults." in capsys.readouterr().err
     model.close()
@@ -194,7 +199,7 @@ def test_graphs_that_cannot_be_used(tmp_path, labels_path, graph, message):
     path = str(tmp_path / "other.pb")
     other_tools_graph(path, **graph)
     with pytest.raises(KwsError, match="other.pb " + message):
-        classifier.opened(path, labels_path).scores(np.zeros((1, 16000), np.float32))
+        classifiers.opened(path, labels_path).scores(np.zeros((1, 16000), np.float32))
 
 
 @pytest.mark.parametrize("content, message", [
@@ -205,27 +210,27 @@ def test_files_that_are_no_graph(tmp_path, content, message):
     if content is not None:
         (tmp_path / "x.pb").write_bytes(content)
     with pytest.raises(KwsError, match=message):
-        classifier.opened(str(tmp_path / "x.pb"))
+        classifiers.opened(str(tmp_path / "x.pb"))
 
 
 def test_labels_of_other_tools_graphs(tmp_path, labels_path):
     path = str(tmp_path / "other.pb")
     other_tools_graph(path)
     with pytest.raises(KwsError, match="does not say its labels and there is no labels.txt beside it; name one with"):
-        classifier.opened(path)
+        classifiers.opened(path)
     for content, message in ((b"a\nb\n", r"scores 12 labels and 2 are given \(a, b\)"), (b"\n", "holds no label"),
                              (b"\xff\xfe\n", "is no text")):
         (tmp_path / "labels.txt").write_bytes(content)
         with pytest.raises(KwsError, match=message):
-            classifier.opened(path)
+            classifiers.opened(path)
     shutil.copy(labels_path, str(tmp_path / "labels.txt"))
-    assert classifier.opened(path).labels[2:] == tuple("abcdefghij")
+    assert classifiers.opened(path).labels[2:] == tuple("abcdefghij")
 
 
 @pytest.fixture(scope="module")
 def speech(shared_data, tmp_path_factory):
     """A folder of real test clips: WORD/name.flac of the ten keywords and ten others, and the noises."""
-    from kwscli.dataset import split_of
+    from kwscli.data.dataset import split_of
 
     folder = tmp_path_factory.mktemp("speech")
     words = "yes no up down left right on off stop go bed bird cat dog eight five four happy house marvin".split()
@@ -261,7 +266,7 @@ def test_published_graphs_decode_what_soundfile_wrote(speech, shared_data):
     """Our WAV bytes and Python's own give a graph the same samples."""
     path = os.path.join(shared_data, "pretrained", "DS_CNN_S.pb")
     samples = audio.fit(soundfile.read(str(sorted((speech / "yes").iterdir())[0]), dtype="float32")[0], 16000)
-    model = classifier.opened(path)
+    model = classifiers.opened(path)
     np.testing.assert_array_equal(
         model.scores(samples[np.newaxis]), raw_scores(path, "wav_data", [wav_of(samples, 16000)])
     )

@@ -11,7 +11,8 @@ from test_every_architecture import STEPS
 from test_train import data, weights_of_prefix  # noqa: F401  (data is a fixture)
 from test_train_workers import ended, start
 
-from kwscli import run, session
+from kwscli.devices import session
+from kwscli.runs import run_directory
 
 tf = pytest.importorskip("tensorflow.compat.v1")
 GPUS = len(session.gpus())
@@ -39,7 +40,7 @@ def arguments(data, path, *flags):  # noqa: F811
 
 
 def accuracy(path):
-    return run.read_state(str(path))[1][-1].best_accuracy
+    return run_directory.read_state(str(path))[1][-1].best_accuracy
 
 
 MIXED = "--precision_mode", "allow_mix_precision"

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 import soundfile
 
-from kwscli import audio, label
+from kwscli import label
 from kwscli.errors import KwsError
 from kwscli.settings import FeatureSettings
+from kwscli.sound import audio
 
 LABELS = ("_silence_", "_unknown_", "yes", "no")
 

@@ -13,8 +13,10 @@ from tensorflow.python.grappler.cluster import Cluster
 from tensorflow.python.grappler.tf_optimizer import OptimizeGraph
 from test_diagnostics import described
 
-from kwscli import models, network, session
-from kwscli.settings import DeviceSettings
+from kwscli import models
+from kwscli.devices import session
+from kwscli.devices.device_settings import DeviceSettings
+from kwscli.models import network
 
 GPU = "/job:localhost/replica:0/task:0/device:GPU:0"
 MIXED = DeviceSettings(precision_mode="allow_mix_precision")

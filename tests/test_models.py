@@ -7,10 +7,10 @@ import pytest
 import tensorflow.compat.v1 as tf
 
 from kwscli.errors import KwsError
-from kwscli.features import mfcc
 from kwscli.models import ARCHITECTURES, bc_resnet, costs, load, published
 from kwscli.models.graph import GraphLayers
 from kwscli.settings import FeatureSettings
+from kwscli.sound.features import mfcc
 
 # What TFLite, ONNX and Ascend's atc all convert: no control flow, no strings, no state.
 CONVERTIBLE = set(

@@ -6,15 +6,15 @@ import sys
 
 import pytest
 
-from kwscli import npu, npu_options
+from kwscli.devices import npu_flags, npu_options
+from kwscli.devices.device_settings import DeviceSettings
 from kwscli.errors import KwsError
-from kwscli.settings import DeviceSettings
 
 HOME = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 
 def options(folder="data", release="master", environ=(), **flags):
-    return npu.options_of(DeviceSettings(**flags), str(folder), release, dict(environ))
+    return npu_flags.options_of(DeviceSettings(**flags), str(folder), release, dict(environ))
 
 
 def test_a_training_without_flags_runs_in_mixed_precision():
@@ -44,9 +44,9 @@ def test_profiling_measures_what_it_is_told_and_writes_to_the_data_folder(tmp_pa
     field, text = options(tmp_path, profiling=True)["profiling_options"]
     assert field == "s" and json.loads(text)["task_trace"] == "on" and json.loads(text)["output"] == str(tmp_path)
     found = options(tmp_path, profiling=True, profiling_options='{"training_trace": "on", "fp_point": ""}')
-    assert json.loads(found["profiling_options"][1]) == dict(npu.PROFILING, output=str(tmp_path), fp_point="")
+    assert json.loads(found["profiling_options"][1]) == dict(npu_flags.PROFILING, output=str(tmp_path), fp_point="")
     elsewhere = options(tmp_path, profiling=True, profiling_options='{"output": "prof"}')["profiling_options"][1]
-    assert json.loads(elsewhere) == dict(npu.PROFILING, output=os.path.abspath("prof"))
+    assert json.loads(elsewhere) == dict(npu_flags.PROFILING, output=os.path.abspath("prof"))
     untraced = options(tmp_path, profiling=True, profiling_options='{"training_trace": "off"}')["profiling_options"][1]
     assert json.loads(untraced)["task_trace"] == "off"
     assert found["profiling_mode"] == ("b", True)
@@ -198,27 +198,28 @@ def test_ranks_come_from_one_place():
     ({"loss_scale": "dynamic", "precision_mode": "force_fp32"}, "dynamic"),
 ])
 def test_gradients_in_float16_are_scaled(flags, scale):
-    assert npu.loss_scale_of(DeviceSettings(**flags)) == scale
+    assert npu_flags.loss_scale_of(DeviceSettings(**flags)) == scale
 
 
 def test_the_device_number():
     environ = {"ASCEND_DEVICE_ID": "5", "DEVICE_ID": "6"}
-    assert npu.device_number(3, environ) == 3 and npu.device_number(None, environ) == 5
-    assert npu.device_number(None, {"DEVICE_ID": "6"}) == 6 and npu.device_number(None, {}) == 0
-    assert npu.device_number(0, environ) == 0
+    assert npu_flags.device_number(3, environ) == 3 and npu_flags.device_number(None, environ) == 5
+    assert npu_flags.device_number(None, {"DEVICE_ID": "6"}) == 6 and npu_flags.device_number(None, {}) == 0
+    assert npu_flags.device_number(0, environ) == 0
     with pytest.raises(KwsError, match=r"\$DEVICE_ID is '-1'; it must be the number of a device"):
-        npu.device_number(None, {"DEVICE_ID": "-1"})
+        npu_flags.device_number(None, {"DEVICE_ID": "-1"})
 
 
 def test_deprecated_options_are_said():
     found = options(npu_option=("auto_tune_mode=RL,GA",))
-    assert list(npu.doubts(found, npu.NEWEST)) == ["The NPU option auto_tune_mode is deprecated; use --aoe-mode."]
+    doubts = list(npu_flags.doubts(found, npu_flags.NEWEST))
+    assert doubts == ["The NPU option auto_tune_mode is deprecated; use --aoe-mode."]
 
 
 def test_an_option_that_the_release_may_lack_is_said(tmp_path):
-    found = npu.options_of(DeviceSettings(aoe_mode="1"), str(tmp_path), "r1.5")
-    assert list(npu.doubts(found, "r1.5")) == []
-    said, *more = npu.doubts(found, "r1.3")
+    found = npu_flags.options_of(DeviceSettings(aoe_mode="1"), str(tmp_path), "r1.5")
+    assert list(npu_flags.doubts(found, "r1.5")) == []
+    said, *more = npu_flags.doubts(found, "r1.3")
     assert said.startswith("--aoe-mode came with npu_bridge r1.5, and this one may be older, from r1.3 on") and more
 
 
@@ -241,14 +242,14 @@ def test_ranges_of_shapes_that_are_none(given):
 
 def test_the_environments_tuning_is_checked(tmp_path):
     with pytest.raises(KwsError, match=r"\$AOE_MODE is '3'; it must be one of 1, 2, 4, mdat"):
-        npu.options_of(DeviceSettings(), str(tmp_path), environ={"AOE_MODE": "3"})
-    assert "aoe_mode" not in npu.options_of(DeviceSettings(), str(tmp_path), environ={"AOE_MODE": "2"})
+        npu_flags.options_of(DeviceSettings(), str(tmp_path), environ={"AOE_MODE": "3"})
+    assert "aoe_mode" not in npu_flags.options_of(DeviceSettings(), str(tmp_path), environ={"AOE_MODE": "2"})
 
 
 def test_options_of_the_process_are_told_apart():
-    assert set(npu.process_options(options(device_id=1))) == {"precision_mode"}
+    assert set(npu_flags.process_options(options(device_id=1))) == {"precision_mode"}
 
 
 def test_all_of_it_needs_no_tensorflow():
-    code = "import sys, kwscli.npu, kwscli.settings; sys.exit('tensorflow' in sys.modules)"
+    code = "import sys, kwscli.devices.npu_flags, kwscli.settings; sys.exit('tensorflow' in sys.modules)"
     assert subprocess.call([sys.executable, "-c", code], cwd=HOME) == 0

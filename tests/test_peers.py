@@ -7,10 +7,10 @@ import time
 
 import pytest
 
-from kwscli import cluster
 from kwscli.errors import Interrupted, KwsError
-from kwscli.peers import Patience, Peers
-from kwscli.sockets import free_ports
+from kwscli.workers import cluster
+from kwscli.workers.peers import Patience, Peers
+from kwscli.workers.sockets import free_ports
 
 WAIT = 20  # seconds after which a test that waits has failed
 IMPATIENT = Patience(start=WAIT, work=0.5, silence=WAIT / 10)

@@ -16,8 +16,9 @@ import numpy as np
 import pytest
 import soundfile
 
-from kwscli import dataset, files, synthesize
-from kwscli.prepare import Examiner, PrepareSettings, prepare
+from kwscli import files
+from kwscli.data import dataset, synthesize
+from kwscli.data.prepare import Examiner, PrepareSettings, prepare
 
 
 @pytest.fixture
@@ -233,7 +234,7 @@ def test_an_unreadable_file_is_left_out(kws, words, monkeypatch):
             raise PermissionError(errno.EACCES, "Permission denied", path)
         return io.open(path, *args, **how)
 
-    monkeypatch.setattr("kwscli.prepare.open", refusing, raising=False)
+    monkeypatch.setattr("kwscli.data.prepare.open", refusing, raising=False)
     assert "17 clips" in kws("prepare", "--data-path", words).stdout
 
 
@@ -520,7 +521,9 @@ def test_what_was_synthesised_is_used_again(kws, data, spoken):
 
 
 def test_a_downloaded_archive_is_prepared(kws, archived, monkeypatch):
-    monkeypatch.setattr("kwscli.download.download", lambda version, folder: os.path.join(str(folder), "words.tar.gz"))
+    monkeypatch.setattr(
+        "kwscli.data.download.download", lambda version, folder: os.path.join(str(folder), "words.tar.gz")
+    )
     assert "18 clips" in kws("prepare", "--data-path", archived, "--download").stdout
 
 

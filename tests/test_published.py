@@ -9,10 +9,10 @@ import pytest
 import soundfile
 import tensorflow.compat.v1 as tf
 
-from kwscli.features import mfcc
 from kwscli.models import load, published
 from kwscli.models.graph import GraphLayers
 from kwscli.settings import FeatureSettings
+from kwscli.sound.features import mfcc
 
 DATA = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "..", "shared", "data")
 

@@ -2,7 +2,7 @@
 import os
 import re
 
-from kwscli import describe, models
+from kwscli import list_models, models
 
 README = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "README.md")
 
@@ -21,4 +21,4 @@ def test_the_arithmetic_of_several_workers():
         )
         reduce = 2 * (count - 1) * latency + 2 * (count - 1) / count * 4 * weights / (1e6 * bandwidth)
         assert "%.2f" % reduce == "%.2f" % told and "%.0f" % (100 * step / (step + reduce)) == "%.0f" % kept, figures
-        assert weights == describe.row(architecture, size, models.published(architecture, size))["parameters"]
+        assert weights == list_models.row(architecture, size, models.published(architecture, size))["parameters"]

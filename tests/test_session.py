@@ -11,9 +11,10 @@ import tensorflow.compat.v1 as tf
 from tensorflow.core.framework.device_attributes_pb2 import DeviceAttributes
 from tensorflow.core.protobuf.rewriter_config_pb2 import RewriterConfig
 
-from kwscli import checkpoint, session
+from kwscli.devices import session
+from kwscli.devices.device_settings import DeviceSettings
 from kwscli.errors import KwsError
-from kwscli.settings import DeviceSettings
+from kwscli.runs import checkpoint
 
 TESTS = os.path.dirname(os.path.abspath(__file__))
 CPU, GPU = session.Device("cpu", 0, "test"), session.Device("gpu", 0, "test")
@@ -96,7 +97,7 @@ def test_the_npu_is_let_go_in_every_way_out(way, status, tmp_path):
 CHOOSE = """
 from kwscli import session
 from kwscli.errors import KwsError
-from kwscli.settings import DeviceSettings
+from kwscli.devices.device_settings import DeviceSettings
 print(session.choose(DeviceSettings()))
 try:
     session.choose(DeviceSettings(device="npu"))

@@ -5,8 +5,9 @@ import json
 import pytest
 
 from kwscli import settings
+from kwscli.devices.device_settings import DeviceSettings
 from kwscli.errors import KwsError
-from kwscli.settings import DataSettings, DeviceSettings, FeatureSettings, TrainSettings
+from kwscli.settings import DataSettings, FeatureSettings, TrainSettings
 
 CLASSES = (FeatureSettings, DataSettings, TrainSettings, DeviceSettings)
 

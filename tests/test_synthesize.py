@@ -9,11 +9,11 @@ import wave
 import numpy as np
 import pytest
 
-from kwscli import synthesize as module
+from kwscli.data import synthesize as module
+from kwscli.data.synthesize import ACCENTS, DEFAULT_WORDS, SPEAKERS, VARIANTS, synthesize
 from kwscli.errors import KwsError
-from kwscli.features import mfcc
-from kwscli.settings import FeatureSettings, KEYWORDS
-from kwscli.synthesize import ACCENTS, DEFAULT_WORDS, SPEAKERS, VARIANTS, synthesize
+from kwscli.settings import KEYWORDS, FeatureSettings
+from kwscli.sound.features import mfcc
 
 WORDS = ("yes", "stop")
 VOICES = (("en-us", "m3"), ("en-gb-scotland", "f4"), ("en", "klatt2"))

@@ -12,7 +12,9 @@ import pytest
 import soundfile
 from click.testing import CliRunner
 
-from kwscli import cli, files, imports, prepare, run
+from kwscli import cli, files, imports
+from kwscli.data import prepare
+from kwscli.runs import run_directory
 
 tf = pytest.importorskip("tensorflow.compat.v1")
 
@@ -83,12 +85,13 @@ def assert_same_run(path, other):
         np.testing.assert_array_equal(mine[name], theirs[name], err_msg=name)
     assert untimed(path) == untimed(other)
     assert losses(path) == losses(other)
-    assert run.resolve(str(path))[1].split(os.sep)[-1] == run.resolve(str(other))[1].split(os.sep)[-1]
+    mine, theirs = [os.path.basename(run_directory.resolve(str(one))[1]) for one in (path, other)]
+    assert mine == theirs
 
 
 def untimed(path):
     timing = ("examples_per_second", "data_wait", "elapsed")
-    return [{k: v for k, v in line.items() if k not in timing} for line in run.read_metrics(str(path))]
+    return [{k: v for k, v in line.items() if k not in timing} for line in run_directory.read_metrics(str(path))]
 
 
 def losses(path):
@@ -117,7 +120,7 @@ def test_the_summary_has_the_keys_that_users_grep_for(unbroken):
 
 def test_only_the_last_two_checkpoints_and_the_best_are_kept(unbroken):
     kept = {int(re.search(r"-(\d+)\.ckpt", name).group(1)) for name in os.listdir(str(unbroken)) if ".ckpt" in name}
-    best = run.read_state(str(unbroken))[1][-1].best_step
+    best = run_directory.read_state(str(unbroken))[1][-1].best_step
     assert kept == {25, 30, best}
 
 
@@ -190,13 +193,13 @@ def test_a_signal_to_a_process_and_its_group_is_one(data, tmp_path):
 
 
 def test_a_second_signal_ends_at_once(data, tmp_path, monkeypatch):
-    monkeypatch.setitem(globals(), "CHILD", "import kwscli.train; kwscli.train.SAME_SIGNAL = 0\n" + CHILD)
+    monkeypatch.setitem(globals(), "CHILD", "import kwscli.training.loop as loop; loop.SAME_SIGNAL = 0\n" + CHILD)
     status, stderr = break_off(data, tmp_path / "run", STEP, 13, signal.SIGTERM, signal.SIGTERM)
     assert status == 128 + signal.SIGTERM and "saved in" not in stderr
 
 
 def test_ctrl_c_outside_of_the_steps_is_one_line(data, tmp_path, monkeypatch):
-    monkeypatch.setattr(run, "opened", lambda *args: os.kill(os.getpid(), signal.SIGINT))
+    monkeypatch.setattr(run_directory, "opened", lambda *args: os.kill(os.getpid(), signal.SIGINT))
     result = train(data, tmp_path / "run")
     assert (result.exit_code, result.output.splitlines()[-1]) == (130, "Error: stopped")
 
@@ -333,7 +336,7 @@ def test_files_of_others_stay(unbroken, data, tmp_path, flags):
 
 
 def test_tensorboard_drops_what_came_after_the_step_gone_on_from(tmp_path):
-    from kwscli.summaries import Summaries
+    from kwscli.training.tensorboard import Summaries
 
     with tf.Graph().as_default():
         Summaries(str(tmp_path), 20).close()
@@ -348,7 +351,7 @@ def test_a_name_that_is_not_utf_8_is_told(data, tmp_path):
 
 
 def test_a_full_disk_is_told_in_one_line_and_the_run_can_go_on(data, unbroken, tmp_path, monkeypatch):
-    original, calls = run.RunDirectory._write_state, []
+    original, calls = run_directory.RunDirectory._write_state, []
 
     def full(self, finished):
         calls.append(finished)
@@ -356,7 +359,7 @@ def test_a_full_disk_is_told_in_one_line_and_the_run_can_go_on(data, unbroken, t
             raise OSError(28, "No space left on device", str(tmp_path / "run" / "state.json"))
         original(self, finished)
 
-    monkeypatch.setattr(run.RunDirectory, "_write_state", full)
+    monkeypatch.setattr(run_directory.RunDirectory, "_write_state", full)
     result = train(data, tmp_path / "run")
     assert result.exit_code == 1
     assert result.output.splitlines()[-1].startswith("Error: cannot use") and "free some space" in result.output
@@ -368,7 +371,7 @@ def test_a_network_learns_and_its_inference_does_not_move_it(data, tmp_path):
     schedule = ("--how_many_training_steps", "120", "--learning_rate", "0.01")
     result = train(data, tmp_path / "run", *schedule)
     assert result.exit_code == 0
-    accuracy = run.read_state(str(tmp_path / "run"))[1][-1].best_accuracy
+    accuracy = run_directory.read_state(str(tmp_path / "run"))[1][-1].best_accuracy
     assert accuracy > 0.8, result.output
     before = weights(tmp_path / "run", 120)
     assert CliRunner().invoke(cli.cli, ["eval", "--checkpoint", str(tmp_path / "run")]).exit_code == 0

@@ -10,7 +10,8 @@ import pytest
 from click.testing import CliRunner
 from test_train import arguments, data, weights  # noqa: F401  (data is a fixture)
 
-from kwscli import cli, run
+from kwscli import cli
+from kwscli.runs import run_directory
 
 tf = pytest.importorskip("tensorflow.compat.v1")
 pytestmark = pytest.mark.skipif(
@@ -44,7 +45,7 @@ def on_npu(data, tmp_path_factory):  # noqa: F811
 
 
 def test_an_overflowed_step_is_left_out_and_counted(on_npu):
-    lines = [line for line in run.read_metrics(str(on_npu)) if "loss" in line]
+    lines = [line for line in run_directory.read_metrics(str(on_npu)) if "loss" in line]
     assert [line["skipped_steps"] for line in lines] == [0, 1, 1]
 
 
@@ -81,7 +82,7 @@ def test_a_run_goes_on_with_another_loop_where_that_fits(data, tmp_path):  # noq
     assert status == 1 and "was saved after step 15, which is no multiple of --iterations-per-loop 10" in stderr
     status, stderr = kws(*arguments(data, tmp_path / "run", *flags))
     assert status == 0 and "Going on after step 15" in stderr, stderr
-    assert "data_wait" in run.read_metrics(str(tmp_path / "run"))[-2]
+    assert "data_wait" in run_directory.read_metrics(str(tmp_path / "run"))[-2]
 
 
 def test_phases_must_be_multiples_of_the_loop(data, tmp_path):  # noqa: F811

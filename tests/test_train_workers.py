@@ -11,8 +11,10 @@ import pytest
 from click.testing import CliRunner
 from test_train import data, weights_of_prefix  # noqa: F401  (data is a fixture)
 
-from kwscli import cli, cluster, run
-from kwscli.sockets import free_ports
+from kwscli import cli
+from kwscli.runs import run_directory
+from kwscli.workers import cluster
+from kwscli.workers.sockets import free_ports
 
 pytest.importorskip("tensorflow.compat.v1")
 
@@ -85,7 +87,7 @@ def test_two_workers_are_one_with_the_double_batch(two, data, tmp_path):  # noqa
     for name in theirs:
         np.testing.assert_allclose(mine[name], theirs[name], atol=1e-5, err_msg=name)
     accuracies = [
-        [line["validation_accuracy"] for line in run.read_metrics(str(path)) if "validation_accuracy" in line]
+        [line["validation_accuracy"] for line in run_directory.read_metrics(str(path)) if "validation_accuracy" in line]
         for path in (two, tmp_path / "one")
     ]
     assert accuracies[0] == accuracies[1]

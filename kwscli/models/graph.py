@@ -9,7 +9,6 @@ import tensorflow.compat.v1 as tf
 
 from . import shapes
 
-
 _DRAWN = 2 ** 24  # numbers that dropout draws from
 
 

@@ -1,0 +1,1 @@
+"""Recordings -> prepared data -> batches of clips. Nothing here imports TensorFlow."""

@@ -1,0 +1,1 @@
+"""What a training leaves behind: model.json, the run directory and its checkpoints."""

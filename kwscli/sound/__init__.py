@@ -1,0 +1,1 @@
+"""Any sound file -> a clip -> features, and what is done to clips before they are learned: numpy only."""

@@ -1,0 +1,1 @@
+"""From the flags of `kws train` to a finished run."""
