@@ -1,146 +1,17 @@
 """The `kws` command: flags -> settings -> one call -> the printed result. TensorFlow is imported where it is used."""
 import contextlib
-import dataclasses
 import json
 import math
 import os
-import signal
 import warnings
 
 import click
 
-from . import __version__, files, imports, models
+from . import __version__, imports, models
 from .devices.device_settings import DeviceSettings
 from .errors import KwsError
-from .settings import DataSettings, FeatureSettings, TrainSettings, types_of
-
-
-class List(click.ParamType):
-    """Values separated by commas or spaces -> a tuple of `kind`."""
-
-    def __init__(self, kind):
-        self.kind, self.name = kind, {int: "integers", float: "numbers", str: "words"}[kind]
-
-    def convert(self, value, param, ctx):
-        if isinstance(value, tuple):
-            return value
-        try:
-            items = tuple(self.kind(item) for item in value.replace(",", " ").split())
-        except ValueError:
-            items = ()
-        if not items:
-            self.fail("%r is not a list of %s; separate them by commas" % (value, self.name), param, ctx)
-        return items
-
-
-class Command(click.Command):
-    """A command whose flags are spelt with dashes or underscores, as the field's scripts spell them."""
-
-    def parse_args(self, ctx, args):
-        return super().parse_args(ctx, list(self._in_our_spelling(args)))
-
-    def _in_our_spelling(self, args):
-        args = list(args)
-        options = [param for param in self.params if isinstance(param, click.Option) and not param.is_flag]
-        types = {name: option.type for option in options for name in option.opts}
-        while args:
-            arg = args.pop(0)
-            if arg == "--":
-                yield arg
-                yield from args
-                return
-            if not arg.startswith("--"):
-                yield arg
-                continue
-            name, equals, value = arg.partition("=")
-            name = name.replace("_", "-")
-            kind = types.get(name)
-            if isinstance(kind, List) and kind.kind is not str:
-                values = [value] if equals else []
-                while args and (_are_numbers(args[0]) or not values and not args[0].startswith("--")):
-                    values.append(args.pop(0))
-                yield name + "=" + ",".join(values)
-            elif kind is click.BOOL and not equals:  # `--check_nans` alone, beside `--check_nans True`
-                yield name + "=" + (args.pop(0) if args and _is_bool(args[0]) else "true")
-            else:
-                yield name + equals + value
-
-
-def _are_numbers(text):
-    try:
-        return bool([float(part) for part in text.replace(",", " ").split()])
-    except ValueError:
-        return False
-
-
-def _is_bool(text):
-    return text.lower() in ("true", "false", "1", "0", "yes", "no", "t", "f", "y", "n", "on", "off")
-
-
-class Group(click.Group):
-    """Shows what is the user's to mend as one line and an exit status; our own bugs keep their traceback."""
-
-    command_class = Command
-
-    def invoke(self, ctx):
-        try:
-            _check_here()
-            return super().invoke(ctx)
-        except KwsError as error:
-            shown = click.ClickException(str(error))
-            shown.exit_code = error.exit_status
-            raise shown
-        except KeyboardInterrupt:
-            shown = click.ClickException("stopped")
-            shown.exit_code = 128 + signal.SIGINT
-            raise shown
-        except OSError as error:
-            if error.errno not in files.USERS_ERRNOS:
-                raise
-            raise click.ClickException(files.explain(error))
-        except UnicodeEncodeError as error:
-            if "surrogates not allowed" not in error.reason:
-                raise
-            raise click.ClickException("the name %r is no valid UTF-8; choose another" % error.object)
-
-
-def _check_here():
-    try:
-        os.getcwd()
-    except FileNotFoundError:
-        raise KwsError("the folder that this runs in is gone; change to another")
-
-
-def options(settings_class):
-    """One --option for each field of a settings class. One that is not given is None: the class knows the default."""
-
-    def decorate(function):
-        kinds = types_of(settings_class)
-        for field in reversed(dataclasses.fields(settings_class)):
-            kind, is_tuple = kinds[field.name]
-            default = field.default
-            if isinstance(default, tuple):
-                default = ",".join("%g" % item if kind is float else str(item) for item in default)
-            function = click.option(
-                "--" + field.name.replace("_", "-"),
-                type=_click_type(kind, is_tuple, field.metadata),
-                help=field.metadata["help"] + ("" if default in (None, "") else "  [default: %s]" % default),
-                metavar="BOOL" if kind is bool else None,
-                multiple=field.metadata["repeated"],
-            )(function)
-        return function
-
-    return decorate
-
-
-def _click_type(kind, is_tuple, metadata):
-    if metadata["choices"]:
-        return click.Choice(metadata["choices"])
-    if is_tuple and not metadata["repeated"]:
-        return List(kind)
-    if kind in (int, float) and (metadata["minimum"], metadata["maximum"]) != (None, None):
-        return {int: click.IntRange, float: click.FloatRange}[kind](metadata["minimum"], metadata["maximum"])
-    return {int: click.INT, float: click.FLOAT, str: click.STRING, bool: click.BOOL}[kind]
+from .flags import Group, ListOf, options
+from .settings import DataSettings, FeatureSettings, TrainSettings
 
 
 def _data_path(default=None, otherwise="where the run's was"):
@@ -228,7 +99,7 @@ def prepare(data_path, archive, out, download, synthesize, force, as_json, **how
 @click.option("--model-architecture", "architecture", type=click.Choice(models.ARCHITECTURES), default="ds_cnn",
               show_default=True, help="Which network.")
 @click.option("--model-size", default=None, help="Which published size of it: s, m, l, ...  [default: s]")
-@click.option("--model-size-info", type=List(int), help="Its size as integers, as the reference's scripts give it.")
+@click.option("--model-size-info", type=ListOf(int), help="Its size as integers, as the reference's scripts give it.")
 @options(TrainSettings)
 @options(DataSettings)
 @options(FeatureSettings)
@@ -348,7 +219,7 @@ def freeze(checkpoint, output, data_path):
 @cli.command("models")
 @click.argument("architecture", required=False, type=click.Choice(models.ARCHITECTURES), metavar="[NAME]")
 @click.option("--model-size", help="Which published size of NAME.  [default: s]")
-@click.option("--model-size-info", type=List(int), help="The size of NAME as integers.")
+@click.option("--model-size-info", type=ListOf(int), help="The size of NAME as integers.")
 @click.option("--keywords", type=click.IntRange(1), default=10, show_default=True, help="How many words it spots.")
 @options(FeatureSettings)
 @_json

@@ -1,47 +1,62 @@
-"""Progress of long work: a bar with an ETA on a terminal, a plain line now and then in a log. Always on stderr."""
+"""What a person sees while `kws` works: messages, tables, and progress with an ETA. Messages go to stderr."""
 import sys
 import time
+from typing import Any, Optional, Sequence
 
 import tqdm
 
 SECONDS_BETWEEN_LINES = 10
 
 
-def say(message):
-    """One line for the person, on stderr: stdout is for results."""
+def say(message: str) -> None:
+    """Print one line on stderr, because stdout is for results."""
     tqdm.tqdm.write(message, file=sys.stderr)
-    sys.stderr.flush()  # before Python 3.9, what goes to a file would wait there for more
+    sys.stderr.flush()  # before Python 3.9, a stderr that is not a terminal is buffered
+
+
+def table(rows: Sequence[Sequence[Any]], alignment: str = "<", gap: int = 2) -> str:
+    """Rows of cells -> lines with aligned columns.
+
+    alignment: "<" or ">" for each column, as in a format string; the last one counts for all columns that follow.
+    """
+    cells = [["-" if cell is None else str(cell) for cell in row] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*cells)]
+    signs = alignment.ljust(len(widths), alignment[-1])
+    return "\n".join(
+        (" " * gap).join("{:{}{}}".format(*one) for one in zip(row, signs, widths)).rstrip() for row in cells
+    )
 
 
 class Progress:
-    """Counts units of work done; a context manager.
+    """Counts the units of work that are done: a bar on a terminal, otherwise a line every ten seconds.
 
         with Progress("unpacking", total=len(files), unit="files") as progress:
             progress.update()
 
-    total: None where it is not known; unit "B" is shown in KiB, MiB, ...
+    total: None where it is not known. The unit "B" is shown in KiB, MiB, and so on.
     """
 
-    def __init__(self, what, total=None, unit="clips", initial=0):
+    def __init__(self, what: str, total: Optional[int] = None, unit: str = "clips", initial: int = 0) -> None:
         self._what, self._total, self._unit = what, total, unit
         self._done = self._initial = initial
         self._started = self._last_line = time.monotonic()
         self._bar = None
-        if sys.stderr.isatty():
-            self._bar = tqdm.tqdm(
-                desc=what, total=total, unit=unit if unit == "B" else " " + unit, unit_scale=unit == "B",
-                unit_divisor=1024, initial=initial, file=sys.stderr, leave=False, dynamic_ncols=True,
-            )
 
-    def __enter__(self):
+    def __enter__(self) -> "Progress":
+        if sys.stderr.isatty():
+            in_bytes = self._unit == "B"
+            self._bar = tqdm.tqdm(
+                desc=self._what, total=self._total, unit="B" if in_bytes else " " + self._unit, unit_scale=in_bytes,
+                unit_divisor=1024, initial=self._initial, file=sys.stderr, leave=False, dynamic_ncols=True,
+            )
         return self
 
-    def __exit__(self, *error):
+    def __exit__(self, *error: Any) -> None:
         if self._bar:
             self._bar.close()
 
-    def update(self, count=1, note=""):
-        """`count` more units are done; `note` is shown behind them."""
+    def update(self, count: int = 1, note: str = "") -> None:
+        """Count more units as done, and show a note behind them."""
         self._done += count
         if self._bar:
             if note:

@@ -1,15 +1,25 @@
-"""The exceptions that are the user's to mend."""
+"""The exceptions that mean: the user can solve this."""
 
 
 class KwsError(Exception):
-    """What is wrong, what was found, what to do: shown as one line on stderr, exit status 1."""
+    """A problem that the user can solve. `kws` shows it as one line on stderr and exits with status 1.
+
+    problem: what is wrong and where. advice: what to do about it, where something can be done.
+    """
 
     exit_status = 1
 
+    def __init__(self, problem: str, advice: str = "") -> None:
+        super().__init__(problem, advice)
+        self.problem, self.advice = problem, advice
+
+    def __str__(self) -> str:
+        return "%s; %s" % (self.problem, self.advice) if self.advice else self.problem
+
 
 class Interrupted(KwsError):
-    """A signal ended the work in good order; what was done is kept."""
+    """A signal stopped the work, and what was done so far is kept."""
 
-    def __init__(self, message, signal_number):
-        super().__init__(message)
+    def __init__(self, problem: str, advice: str, signal_number: int) -> None:
+        super().__init__(problem, advice)
         self.exit_status = 128 + signal_number

@@ -160,6 +160,11 @@ class TrainSettings:
         return self.learning_rate[-1]
 
 
+def flag_of(name: str) -> str:
+    """The flag of a setting: `batch_size` -> `--batch-size`."""
+    return "--" + name.replace("_", "-")
+
+
 def types_of(settings_class):
     """{field name: (element type, is a tuple)} of a settings class."""
     found = {}

@@ -29,6 +29,7 @@ ARROWS = {
     "list_models": ("models", ""),
     "doctor": ("devices workers", ""),
     "bench": ("*", "*"),
+    "flags": ("", ""),
     "cli": ("*", ""),
     "__main__": ("cli", ""),
 }

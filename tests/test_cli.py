@@ -355,7 +355,8 @@ def test_a_folder_that_is_gone_is_told(kws, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path / "gone")
     (tmp_path / "gone").rmdir()
     result = kws("doctor")
-    assert (result.exit_code, result.stderr) == (1, "Error: the folder that this runs in is gone; change to another\n")
+    assert result.exit_code == 1
+    assert result.stderr == "Error: the current folder no longer exists; change to another folder\n"
 
 
 def test_data_that_is_missing_or_not_prepared(here, kws):

@@ -102,7 +102,7 @@ def test_the_error_of_one_is_told_on_all(line):
     assert results[0] == results[2] == "%s ended: no data here" % one.name(1)
 
 
-@pytest.mark.parametrize("error", [None, Interrupted("stopped", 15)])
+@pytest.mark.parametrize("error", [None, Interrupted("stopped", "", 15)])
 def test_who_ends_in_order_is_only_missed_if_asked(line, error):
     def ends(peers):
         peers.gather(0)

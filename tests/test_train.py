@@ -193,7 +193,7 @@ def test_a_signal_to_a_process_and_its_group_is_one(data, tmp_path):
 
 
 def test_a_second_signal_ends_at_once(data, tmp_path, monkeypatch):
-    monkeypatch.setitem(globals(), "CHILD", "import kwscli.training.loop as loop; loop.SAME_SIGNAL = 0\n" + CHILD)
+    monkeypatch.setitem(globals(), "CHILD", "from kwscli import interrupts; interrupts.SAME_SIGNAL = 0\n" + CHILD)
     status, stderr = break_off(data, tmp_path / "run", STEP, 13, signal.SIGTERM, signal.SIGTERM)
     assert status == 128 + signal.SIGTERM and "saved in" not in stderr
 
@@ -216,12 +216,20 @@ def test_ctrl_c_in_an_import_waits_for_its_end():
 
 
 @pytest.mark.skipif(sys.version_info < (3, 8), reason="TensorFlow 1.15 says nothing")
-@pytest.mark.parametrize("end, status", [("", 0), ("os.abort()", -signal.SIGABRT), ("raise ImportError", 1)])
-def test_of_what_an_import_says_only_what_matters_is_shown(end, status):
+@pytest.mark.parametrize("end, all_of_it, status, shown", [
+    ("", "", 0, "matters\n"),
+    ("raise ImportError", "", 1, "matters\nTraceback"),
+    ("os.abort()", "", -signal.SIGABRT, "Fatal Python error: Aborted"),
+    ("os.abort()", "1", -signal.SIGABRT, "I0000 00:00:1795541550.624496   11790 port.cc:153] oneDNN"),
+])
+def test_an_import_shows_only_what_matters(end, all_of_it, status, shown):
     says = b"I0000 00:00:1795541550.624496   11790 port.cc:153] oneDNN custom operations are on.\nmatters\n"
     code = "import os\nfrom kwscli import imports\nwith imports.guarded():\n    os.write(2, %r)\n    %s" % (says, end)
-    child = subprocess.run([sys.executable, "-c", code], stderr=subprocess.PIPE, universal_newlines=True)
-    assert child.returncode == status and child.stderr.startswith("matters\n"), child.stderr
+    child = subprocess.run(
+        [sys.executable, "-c", code], stderr=subprocess.PIPE, universal_newlines=True,
+        env=dict(os.environ, KWS_TRACEBACK=all_of_it),
+    )
+    assert child.returncode == status and child.stderr.startswith(shown), child.stderr
 
 
 def test_a_folder_for_tensorboard_that_cannot_be_is_told(data, tmp_path):

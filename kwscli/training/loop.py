@@ -4,13 +4,13 @@ import dataclasses
 import math
 import os
 import platform
-import signal
 import time
 from typing import NamedTuple
 
 import numpy as np
 import tensorflow.compat.v1 as tf
 
+from .. import interrupts
 from ..classifiers import BATCH
 from ..console import Progress, say
 from ..data import batches, dataset
@@ -26,7 +26,6 @@ from .training_session import Engine, NotANumber
 
 METRICS_EVERY = 10  # steps from one line of metrics.jsonl to the next
 BATCHES_AHEAD = 4
-SAME_SIGNAL = 1.0  # seconds in which a signal that is repeated is meant once
 
 
 class Outcome(NamedTuple):
@@ -77,7 +76,7 @@ def train(job):
             goes_on = collective.any(bool(directory.checkpoints))
             start = "" if goes_on else description.start_checkpoint
             device = session.choose(job.device)
-            with _ended_by_sigterm(), session.blamed(device), \
+            with interrupts.sigterm_closes(), session.blamed(device), \
                     Engine(job, device, _data_folder(job), collective, start) as engine:
                 splits = {
                     split: _Features(data, description, split, job.data_threads, job.cluster)
@@ -173,7 +172,7 @@ class _Trainer:
         step_back = self._collective.size > 1 and self._engine.device.kind == "cpu"
         with contextlib.closing(
             batches.Ahead(self._stream.batch, steps, self._threads, BATCHES_AHEAD, step_back)
-        ) as stream, _Signals() as signals, Progress(
+        ) as stream, interrupts.StopRequest() as request, Progress(
             "training", settings.step_count, unit="steps", initial=self._step
         ) as progress:
             self._engine.feed_from(self._timed(stream))
@@ -181,7 +180,7 @@ class _Trainer:
             while self._step < settings.step_count:
                 before = self._step
                 self._advance()
-                stop = self._collective.any(signals.received or 0)  # all after the same step
+                stop = self._collective.any(request.received or 0)  # all after the same step
                 note = ""
                 if self._passed(before, METRICS_EVERY):
                     note, since = self._tell(*since), (self._seconds, self._step)
@@ -288,8 +287,9 @@ class _Trainer:
 
     def _stop(self, number):
         raise Interrupted(
-            "stopped after step %d of %d, saved in %s; the same command goes on from there"
-            % (self._step, self._settings.step_count, self._last_checkpoint()), number
+            "stopped after step %d of %d, saved in %s"
+            % (self._step, self._settings.step_count, self._last_checkpoint()),
+            "the same command goes on from there", number,
         )
 
     def finish(self, started):
@@ -307,52 +307,6 @@ class _Trainer:
 
     def close(self):
         self._summaries.close()
-
-
-@contextlib.contextmanager
-def _ended_by_sigterm():
-    """SIGTERM ends what is inside as Ctrl-C does: everything is closed."""
-    received = []
-
-    def end(number, frame):
-        received.append(number)
-        raise KeyboardInterrupt  # which nothing inside of TensorFlow takes for an error of its own
-
-    before = signal.signal(signal.SIGTERM, end)
-    try:
-        yield
-    except (KeyboardInterrupt, Exception) as error:
-        if received and not isinstance(error, Interrupted):
-            raise Interrupted("stopped", received[0])
-        raise
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
-class _Signals:
-    """Ctrl-C and SIGTERM are noted, so that a step can end in good order; one that comes later again acts at once.
-
-    Not one that comes with the first: `timeout` signals a process, and then the group it is in.
-    """
-
-    def __init__(self):
-        self.received, self._when = None, 0.0
-
-    def __enter__(self):
-        self._before = {number: signal.signal(number, self._note) for number in (signal.SIGINT, signal.SIGTERM)}
-        return self
-
-    def _note(self, number, frame):
-        if self.received is None:
-            self.received, self._when = number, time.monotonic()
-            say("Stopping after this step...")
-        elif time.monotonic() - self._when > SAME_SIGNAL:
-            self.__exit__()
-            os.kill(os.getpid(), number)
-
-    def __exit__(self, *error):
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
 
 
 def summary_of(outcome, description, rank_count=1):

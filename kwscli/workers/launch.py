@@ -13,6 +13,7 @@ import tempfile
 import threading
 
 from ..errors import KwsError
+from ..interrupts import forwarded
 from . import cluster, rank_table
 from .sockets import free_ports
 
@@ -31,7 +32,7 @@ def launch(size, command, environments):
     """
     with free_ports(size + 1) as ports, tempfile.TemporaryDirectory(prefix="kws-") as scratch:
         workers = _Workers(size)
-        with _forwarded(workers):
+        with forwarded(workers.signal):
             try:
                 for rank, more in enumerate(environments(ports)):
                     # What a worker that is killed leaves goes with this folder.
@@ -61,18 +62,6 @@ def _npu_bridge_works():
     ask = "import sys; from kwscli.devices import session; sys.exit(session.adapter().state != 'present')"
     nowhere = subprocess.DEVNULL
     return subprocess.run([sys.executable, "-c", ask], stdout=nowhere, stderr=nowhere).returncode == 0
-
-
-@contextlib.contextmanager
-def _forwarded(workers):
-    """Ctrl-C and SIGTERM go to every worker, which finishes its step and saves; again, and it ends at once."""
-    numbers = (signal.SIGINT, signal.SIGTERM)
-    before = {number: signal.signal(number, lambda number, frame: workers.signal(number)) for number in numbers}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 class _Workers:

@@ -1,0 +1,149 @@
+"""Settings become flags, and errors become exit statuses. Only this module and `cli` know click."""
+import dataclasses
+import os
+import signal
+from typing import Any, Callable, Iterator, List, Optional, Sequence, Tuple
+
+import click
+
+from . import files
+from .errors import KwsError
+from .settings import flag_of, types_of
+
+TRACEBACK = "KWS_TRACEBACK"  # set it to see the traceback of every error
+
+
+class ListOf(click.ParamType):
+    """Values separated by commas or spaces -> a tuple."""
+
+    def __init__(self, kind: Callable[[str], Any]) -> None:
+        self.kind, self.name = kind, {int: "integers", float: "numbers", str: "words"}[kind]
+
+    def convert(self, value: Any, param: Optional[click.Parameter], ctx: Optional[click.Context]) -> Tuple[Any, ...]:
+        if isinstance(value, tuple):
+            return value
+        try:
+            items = tuple(self.kind(item) for item in value.replace(",", " ").split())
+        except ValueError:
+            items = ()
+        if not items:
+            self.fail("%r is not a list of %s; separate them by commas" % (value, self.name), param, ctx)
+        return items
+
+
+class Command(click.Command):
+    """A command whose flags may have dashes or underscores, and whose lists may follow as separate arguments."""
+
+    def parse_args(self, ctx: click.Context, args: List[str]) -> List[str]:
+        return super().parse_args(ctx, list(self._in_our_spelling(args)))
+
+    def _in_our_spelling(self, args: Sequence[str]) -> Iterator[str]:
+        args = list(args)
+        options = [param for param in self.params if isinstance(param, click.Option) and not param.is_flag]
+        types = {name: option.type for option in options for name in option.opts}
+        while args:
+            arg = args.pop(0)
+            if arg == "--":
+                yield arg
+                yield from args
+                return
+            if not arg.startswith("--"):
+                yield arg
+                continue
+            name, equals, value = arg.partition("=")
+            name = name.replace("_", "-")
+            kind = types.get(name)
+            if isinstance(kind, ListOf) and kind.kind is not str:
+                values = [value] if equals else []
+                while args and (_are_numbers(args[0]) or not values and not args[0].startswith("--")):
+                    values.append(args.pop(0))
+                yield name + "=" + ",".join(values)
+            elif kind is click.BOOL and not equals:  # `--check_nans` alone means the same as `--check_nans True`
+                yield name + "=" + (args.pop(0) if args and _is_bool(args[0]) else "true")
+            else:
+                yield name + equals + value
+
+
+def _are_numbers(text):
+    try:
+        return bool([float(part) for part in text.replace(",", " ").split()])
+    except ValueError:
+        return False
+
+
+def _is_bool(text):
+    return text.lower() in ("true", "false", "1", "0", "yes", "no", "t", "f", "y", "n", "on", "off")
+
+
+class Group(click.Group):
+    """Shows a problem that the user can solve as one line and an exit status. A bug of ours keeps its traceback."""
+
+    command_class = Command
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            _check_current_folder()
+            return super().invoke(ctx)
+        except (Exception, KeyboardInterrupt) as error:
+            message, status = _shown(error)
+            if message is None or os.environ.get(TRACEBACK):
+                raise
+            shown = click.ClickException(message)
+            shown.exit_code = status
+            raise shown
+
+
+def _shown(error):
+    """(the line to show, the exit status) of an error; the line is None where it is a bug of ours."""
+    if isinstance(error, KwsError):
+        return str(error), error.exit_status
+    if isinstance(error, KeyboardInterrupt):
+        return "stopped", 128 + signal.SIGINT
+    if isinstance(error, OSError) and error.errno in files.USERS_ERRNOS:
+        return files.explain(error), KwsError.exit_status
+    if isinstance(error, UnicodeEncodeError) and "surrogates not allowed" in error.reason:
+        return "the name %r is not valid UTF-8; rename it" % error.object, KwsError.exit_status
+    return None, None
+
+
+def _check_current_folder():
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        raise KwsError("the current folder no longer exists", "change to another folder")
+
+
+def options(settings_class: type, **defaults: Any) -> Callable:
+    """A decorator that adds an --option for each field of a settings class.
+
+    An option that the user does not give is None, because the settings class knows the default. defaults: what --help
+    shows as the default where that depends on the command.
+    """
+
+    def decorate(function):
+        kinds = types_of(settings_class)
+        for field in reversed(dataclasses.fields(settings_class)):
+            kind, is_tuple = kinds[field.name]
+            default = defaults.get(field.name, field.default)
+            if isinstance(default, tuple):
+                default = ",".join("%g" % item if kind is float else str(item) for item in default)
+            function = click.option(
+                flag_of(field.name),
+                type=_click_type(kind, is_tuple, field.metadata),
+                help=field.metadata["help"] + ("" if default in (None, "") else "  [default: %s]" % default),
+                metavar="BOOL" if kind is bool else None,
+                multiple=field.metadata["repeated"],
+            )(function)
+        return function
+
+    return decorate
+
+
+def _click_type(kind, is_tuple, metadata):
+    if metadata["choices"]:
+        return click.Choice(list(metadata["choices"]))
+    if is_tuple and not metadata["repeated"]:
+        return ListOf(kind)
+    if kind in (int, float) and (metadata["minimum"], metadata["maximum"]) != (None, None):
+        return {int: click.IntRange, float: click.FloatRange}[kind](metadata["minimum"], metadata["maximum"])
+    return {int: click.INT, float: click.FLOAT, str: click.STRING, bool: click.BOOL}[kind]
