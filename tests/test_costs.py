@@ -206,5 +206,5 @@ def test_reports():
 
 
 def test_counting_needs_no_tensorflow():
-    code = "import sys; from kwscli import describe; list_models.report(); assert 'tensorflow' not in sys.modules"
+    code = "import sys; from kwscli import list_models; list_models.report(); assert 'tensorflow' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -23,7 +23,7 @@ def wait():
 """
 PARENT = """
 import os, sys
-from kwscli import workers
+from kwscli.workers import launch
 def told(ports):
     return [{"RANK": str(r), "PORT": str(ports[r]), "READY": os.environ["READY"]} for r in range(len(ports) - 1)]
 import subprocess

@@ -402,7 +402,8 @@ def test_an_archive_whose_name_is_in_the_way_is_refused(kws, archived, name):
 
 CHILD = """
 import os, signal, sys
-from kwscli import dataset, files, prepare
+from kwscli import files
+from kwscli.data import dataset, prepare
 point, count, data = sys.argv[1], int(sys.argv[2]), sys.argv[3]
 owner, name = {"examine": (prepare.Examiner, "examine"), "finish": (dataset.Writer, "finish"),
                "manifest": (dataset, "_write_csv"), "rename": (files.os, "rename"),

@@ -95,7 +95,7 @@ def test_the_npu_is_let_go_in_every_way_out(way, status, tmp_path):
 
 
 CHOOSE = """
-from kwscli import session
+from kwscli.devices import session
 from kwscli.errors import KwsError
 from kwscli.devices.device_settings import DeviceSettings
 print(session.choose(DeviceSettings()))

@@ -83,7 +83,7 @@ def test_same_seed_same_bytes(espeak, tmp_path):
 
 def test_same_bytes_in_another_process(espeak, tmp_path):
     """No voice depends on what memory held before: glibc fills it with a pattern here."""
-    program = "import sys; from kwscli import synthesize as module; module.BACKGROUND_SAMPLES = 32000; " \
+    program = "import sys; from kwscli.data import synthesize as module; module.BACKGROUND_SAMPLES = 32000; " \
         "module.synthesize(sys.argv[1], ('yes',), speakers=module.SPEAKERS[:%d], takes=1)" % len(VARIANTS)
     for folder, pattern in (("one", "37"), ("two", "210")):
         subprocess.run(

@@ -137,7 +137,9 @@ def test_another_seed_gives_other_weights(data, unbroken, tmp_path):
 # A child process that breaks off: `point` is called with the trainer or run directory at the named method's end.
 CHILD = """
 import os, signal, sys
-from kwscli import cli, run, train
+from kwscli import cli
+from kwscli.runs import run_directory
+from kwscli.training import loop
 owner, name, count, numbers = {owner}, {name!r}, {count}, {numbers}
 original = getattr(owner, name)
 
@@ -153,9 +155,9 @@ setattr(owner, name, patched)
 sys.argv = ["kws"] + {arguments!r}
 cli.main()
 """
-STEP = ("train._Trainer", "_advance")
-FILES = ("run.RunDirectory", "_prune")  # a checkpoint's files are there, state.json does not say so yet
-STATE = ("run.RunDirectory", "_write_state")
+STEP = ("loop._Trainer", "_advance")
+FILES = ("run_directory.RunDirectory", "_prune")  # a checkpoint's files are there, state.json does not say so yet
+STATE = ("run_directory.RunDirectory", "_write_state")
 
 
 def break_off(data, path, point, count, *numbers):
@@ -355,7 +357,7 @@ def test_tensorboard_drops_what_came_after_the_step_gone_on_from(tmp_path):
 
 def test_a_name_that_is_not_utf_8_is_told(data, tmp_path):
     result = train(data, tmp_path / b"\xff".decode(errors="surrogateescape"))
-    assert result.exit_code == 1 and "is no valid UTF-8; choose another" in result.output, result.output
+    assert result.exit_code == 1 and "is not valid UTF-8; rename it" in result.output, result.output
 
 
 def test_a_full_disk_is_told_in_one_line_and_the_run_can_go_on(data, unbroken, tmp_path, monkeypatch):
