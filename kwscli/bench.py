@@ -270,7 +270,7 @@ def _evaluation_speed(run_path, data_path):
     """Clips a second of `kws eval` on the validation split, without its start."""
     from . import classifiers, evaluate
 
-    with contextlib.closing(classifiers.opened(run_path)) as model, contextlib.redirect_stderr(open(os.devnull, "w")):
+    with classifiers.open(run_path) as model, contextlib.redirect_stderr(open(os.devnull, "w")):
         result = evaluate.evaluate(model, data_path, "validation", model.data)
         seconds = quick(in_tens(lambda: evaluate.evaluate(model, data_path, "validation", model.data), 10)[:, 0])
     return result.count / seconds

@@ -1,5 +1,4 @@
 """The `kws` command: flags -> settings -> one call -> the printed result. TensorFlow is imported where it is used."""
-import contextlib
 import json
 import math
 import os
@@ -7,7 +6,7 @@ import warnings
 
 import click
 
-from . import __version__, imports, models
+from . import __version__, export, imports, models
 from .devices.device_settings import DeviceSettings
 from .errors import KwsError
 from .flags import Group, ListOf, options
@@ -152,7 +151,7 @@ def evaluate(checkpoint, data_path, split, labels, as_json):
     with imports.guarded():
         from . import classifiers, evaluate as evaluating
 
-    with contextlib.closing(classifiers.opened(checkpoint, labels)) as model:
+    with classifiers.open(checkpoint, labels) as model:
         data_path = data_path or model.data_path or "data"
         if not evaluating.is_labelled(data_path, model.labels):
             split = split or "testing"
@@ -180,7 +179,7 @@ def label(files, checkpoint, labels, top, as_json):
         from . import classifiers, label as labelling
 
     paths = list(labelling.expand(files))
-    with contextlib.closing(classifiers.opened(checkpoint, labels)) as model:
+    with classifiers.open(checkpoint, labels) as model:
         labelled = []
         for one in labelling.label_all(model, paths, top):
             labelled.append(one)
@@ -194,26 +193,32 @@ def label(files, checkpoint, labels, top, as_json):
 
 @cli.command()
 @_checkpoint
-@click.option("--output", metavar="FILE", help="The self-contained graph.  [default: beside the checkpoint]")
+@click.option("--format", "formats", type=ListOf(str), default=",".join(export.DEFAULT_FORMATS), show_default=True,
+              help="Formats to write, separated by commas: %s, or %s." % (", ".join(export.FORMATS), export.ALL))
+@click.option("--output", metavar="PATH", help="A file, or a folder for all of them.  [default: beside the checkpoint]")
 @_data_path()
-def freeze(checkpoint, output, data_path):
-    """Write graphs with the weights inside, and check that they give the checkpoint's scores.
-
-    FILE.pb takes a WAV file's bytes (wav_data), FILE_features.pb takes features (fingerprint_input); both give
-    labels_softmax.
+@_json
+def freeze(checkpoint, formats, output, data_path, as_json):
+    """Export a network, and check that each file gives the scores of the checkpoint.
 
     \b
     kws freeze --checkpoint output/0 --output ds_cnn.pb
+    kws freeze --format pb-features --output exported/
     """
     with imports.guarded():
-        from . import export as freezing
+        from .export import freeze as freezing
 
-    written = freezing.freeze(checkpoint, output, data_path)
+    written = freezing.freeze(checkpoint, output, data_path, formats)
+    if as_json:
+        _print_json([one._asdict() for one in written])
+        return
     for one in written:
-        click.echo("%s  %s -> labels_softmax, %d bytes, scores within %.1g of the checkpoint's" % (
-            one.path, one.input, one.size, one.difference
+        click.echo("%s  %s, %d bytes, scores within %.1g of the checkpoint's" % (
+            one.path, one.summary, one.size, one.difference
         ))
-    click.echo("For an Ascend chip: %s" % freezing.atc_command(written))
+    for one in written:
+        if one.note:
+            click.echo(one.note)
 
 
 @cli.command("models")

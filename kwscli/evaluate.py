@@ -4,7 +4,7 @@ import os
 import numpy as np
 
 from . import labels
-from .classifiers import BATCH
+from .classifiers.classifier import BATCH
 from .console import Progress, say
 from .data import archive, dataset
 from .data.batches import EvaluationSet

@@ -89,11 +89,18 @@ def _finite_number(digits):
 
 @contextlib.contextmanager
 def replacing(path: str, mode: str = "w") -> Iterator[IO]:
-    """A file that replaces `path` at the end of the block, and only if the block raises nothing."""
-    part = _beside(path, ".part")
+    """An open file that replaces `path` at the end of the block, and only if the block raises nothing."""
+    text = {} if "b" in mode else {"encoding": "utf-8", "newline": ""}
+    with replacing_path(path) as part, open(part, mode, **text) as file:
+        yield file
+
+
+@contextlib.contextmanager
+def replacing_path(path: str) -> Iterator[str]:
+    """The path, with the same suffix, of a file that replaces `path` in the same way."""
+    part = _beside(path, ".part" + os.path.splitext(path)[1])
     try:
-        with open(part, mode, **({} if "b" in mode else {"encoding": "utf-8", "newline": ""})) as file:
-            yield file
+        yield part
         os.replace(part, path)
     except BaseException:
         with contextlib.suppress(OSError):

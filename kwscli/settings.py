@@ -71,6 +71,11 @@ class FeatureSettings:
         return 1 + (self.clip_samples - self.window_size_samples) // self.window_stride_samples
 
     @property
+    def shape(self):
+        """(frame_count, dct_coefficient_count)."""
+        return self.frame_count, self.dct_coefficient_count
+
+    @property
     def feature_count(self):
         """Values a clip has for the network: `frame_count` x `dct_coefficient_count`."""
         return self.frame_count * self.dct_coefficient_count

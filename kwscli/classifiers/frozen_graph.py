@@ -1,5 +1,4 @@
 """Frozen graphs (.pb), ours and those of other tools: `wav_data` or `fingerprint_input` -> `labels_softmax`."""
-import json
 import os
 import warnings
 from typing import Any, Dict, Optional, Tuple
@@ -8,6 +7,7 @@ import numpy as np
 import tensorflow.compat.v1 as tf
 from google.protobuf.message import DecodeError
 
+from .. import files
 from ..console import say
 from ..devices import session
 from ..errors import KwsError
@@ -110,7 +110,9 @@ def _description(path, source, nodes: Dict[str, Any], labels_path):
     if DESCRIPTION_ATTRIBUTE in attributes:
         if labels_path:
             raise KwsError("%s contains its labels" % path, "leave --labels out")
-        described = Description.from_json(json.loads(attributes[DESCRIPTION_ATTRIBUTE].s.decode("utf-8")), path)
+        text = attributes[DESCRIPTION_ATTRIBUTE].s
+        values = files.parse_json(text, "the description in %s" % path, "freeze it again")
+        described = Description.from_json(values, path)
         return described.labels, described.features, described.data, described.data_path
     labels = read_labels(labels_path or _labels_beside(path))
     return labels, _features_of_another_tool(path, source, nodes), DataSettings(wanted_words=labels[2:]), ""

@@ -2,7 +2,6 @@
 import tensorflow.compat.v1 as tf
 
 from ..classifiers.frozen_graph import OUTPUT, WAV_INPUT
-from ..errors import KwsError
 from ..runs.description import Description
 from . import frozen_graph
 
@@ -11,7 +10,7 @@ SUMMARY = "%s -> %s" % (WAV_INPUT, OUTPUT)
 
 
 def write(path: str, description: Description, prefix: str) -> None:
-    """Write the graph. Raises KwsError for features that have no operations in TensorFlow."""
+    """Write the graph."""
     frozen_graph.write(path, description, prefix, WAV_INPUT, _features_of_wav)
 
 

@@ -110,7 +110,7 @@ def _reason(error):
 
 
 def start_from(session: tf.Session, prefix: str, description: Description) -> None:
-    """Take the weights of another run where name and shape agree. The others, such as those of other labels, stay new."""
+    """Take the weights of another run where name and shape agree. The others, such as those of new labels, stay."""
     shapes = _reader(prefix).get_variable_to_shape_map()
     variables = network.variables_of(description)
     taken = [one for one in variables if shapes.get(one.op.name) == one.shape.as_list()]

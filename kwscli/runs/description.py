@@ -1,10 +1,9 @@
 """model.json: what a network is and how it was trained. It is all that a checkpoint needs beside its weights."""
 import dataclasses
-import json
 import platform
 from typing import Any, Dict, List, Tuple
 
-from .. import __version__
+from .. import __version__, files
 from ..errors import KwsError
 from ..settings import DataSettings, FeatureSettings, TrainSettings, from_json, to_json
 
@@ -90,10 +89,10 @@ def versions(tensorflow_version: str) -> Dict[str, str]:
 
 def read_description(path: str) -> Description:
     """The Description in a model.json."""
+    advice = "copy it again from where the network was trained"
     try:
-        with open(path, encoding="utf-8") as file:
-            return Description.from_json(json.load(file), path)
+        return Description.from_json(files.read_json(path, advice), path)
     except FileNotFoundError:
         raise KwsError("there is no %s" % path, "keep a checkpoint together with the model.json that kws train wrote")
-    except (ValueError, TypeError, AttributeError, RecursionError) as error:
-        raise KwsError("%s is damaged: %s" % (path, error), "copy it again from where the network was trained")
+    except (ValueError, TypeError, AttributeError) as error:
+        raise KwsError("%s is damaged: %s" % (path, error), advice)

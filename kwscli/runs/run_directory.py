@@ -146,14 +146,12 @@ def read_state(path: str) -> Tuple[bool, List[Checkpoint]]:
     state = os.path.join(path, STATE)
     if not os.path.exists(state):
         return False, []
+    advice = "name a checkpoint file in %s instead, or train again" % path
+    values = files.read_json(state, advice)
     try:
-        with open(state, encoding="utf-8") as file:
-            values = json.load(file)
         return values["finished"], [Checkpoint(**entry) for entry in values["checkpoints"]]
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise KwsError(
-            "%s is damaged (%s)" % (state, error), "name a checkpoint file in %s instead, or train again" % path
-        )
+    except (KeyError, TypeError) as error:
+        raise KwsError("%s is damaged: %s" % (state, error), advice)
 
 
 def read_metrics(path: str) -> List[Dict[str, Any]]:
