@@ -1,15 +1,18 @@
-"""Every hyper-parameter, once: its name, default, bounds and help. Flags, `--help` and `model.json` follow."""
+"""Each hyper-parameter once: its name, default, bounds and help. Flags, `--help` and `model.json` follow from it."""
 import dataclasses
 import math
 import typing
 from dataclasses import dataclass
-from typing import Optional, Tuple
+from typing import Any, Dict, Optional, Sequence, Tuple
 
 from .errors import KwsError
 
 
-def setting(default, help, choices=None, minimum=None, maximum=None, repeated=False):
-    """One hyper-parameter of a settings class; `repeated`: a flag that is given once for each value of a tuple."""
+def setting(
+    default: Any, help: str, choices: Optional[Sequence[str]] = None, minimum: Optional[float] = None,
+    maximum: Optional[float] = None, repeated: bool = False,
+) -> Any:
+    """One hyper-parameter of a settings class. repeated: the flag may be given several times, once per value."""
     return dataclasses.field(default=default, metadata={
         "help": help, "choices": choices, "minimum": minimum, "maximum": maximum, "repeated": repeated
     })
@@ -170,8 +173,8 @@ def flag_of(name: str) -> str:
     return "--" + name.replace("_", "-")
 
 
-def types_of(settings_class):
-    """{field name: (element type, is a tuple)} of a settings class."""
+def types_of(settings_class: type) -> Dict[str, Tuple[type, bool]]:
+    """{field name: (element type, whether it is a tuple of such elements)} of a settings class."""
     found = {}
     for name, hint in typing.get_type_hints(settings_class).items():
         arguments = getattr(hint, "__args__", None) or ()
@@ -180,30 +183,32 @@ def types_of(settings_class):
     return found
 
 
-def to_json(settings):
+def to_json(settings: Any) -> Dict[str, Any]:
     """A settings object as plain JSON values."""
     return {name: list(value) if isinstance(value, tuple) else value for name, value in vars(settings).items()}
 
 
-def from_json(settings_class, values, where):
-    """The settings object that `to_json` described; a name this version does not know is an error naming `where`."""
+def from_json(settings_class: type, values: Dict[str, Any], where: str) -> Any:
+    """The settings object that `to_json` described. An unknown name is an error that names `where` it was read."""
     names = {field.name for field in dataclasses.fields(settings_class)}
     for name in values:
         if name not in names:
-            raise KwsError("%s holds a setting that this version of kws does not know: %s; update kws" % (where, name))
+            raise KwsError(
+                "%s contains the setting %s, which this version of kws does not know" % (where, name), "update kws"
+            )
     return settings_class(
         **{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
     )
 
 
-def pick(settings_class, values, **base):
-    """The settings object that flags {name: value or None} describe, over `base`, over the defaults."""
+def pick(settings_class: type, values: Dict[str, Any], **base: Any) -> Any:
+    """The settings object of flags {name: value or None}. `base` replaces the defaults where a flag is not given."""
     for field in dataclasses.fields(settings_class):
         value = values.get(field.name)
         if value is None:
             continue
         for item in value if isinstance(value, tuple) else (value,):
             if isinstance(item, float) and not math.isfinite(item):
-                raise KwsError("--%s is %s; give a number" % (field.name.replace("_", "-"), item))
+                raise KwsError("%s is %s" % (flag_of(field.name), item), "give a finite number")
         base[field.name] = value
     return settings_class(**base)

@@ -140,8 +140,8 @@ def test_words_in_every_spelling(planned, words):
 @pytest.mark.parametrize("flags, status, message", [
     ("--batch_size 0", 2, "0 is not in the range 1<=x<=100000."),
     ("--batch_size 1.5", 2, "'1.5' is not a valid integer range."),
-    ("--learning_rate nan,1,1", 1, "Error: --learning-rate is nan; give a number"),
-    ("--time_shift_ms nan", 1, "Error: --time-shift-ms is nan; give a number"),
+    ("--learning_rate nan,1,1", 1, "Error: --learning-rate is nan; give a finite number"),
+    ("--time_shift_ms nan", 1, "Error: --time-shift-ms is nan; give a finite number"),
     ("--time_shift_ms 1e300", 2, "1e+300 is not in the range 0<=x<=60000."),
     ("--how_many_training_steps 10", 1,
      "Error: --learning-rate has 3 phases (0.0005,0.0001,2e-05) and --how-many-training-steps 1 (10); give one rate "
