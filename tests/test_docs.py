@@ -178,7 +178,7 @@ def test_an_installed_kws_has_the_guides():
     pytest.importorskip("setuptools")
     code = (
         "from setuptools.dist import Distribution\n"
-        "dist = Distribution(); dist.parse_config_files(); dist.set_defaults()\n"
+        "dist = Distribution(); dist.parse_config_files()\n"
         "build = dist.get_command_obj('build_py'); build.ensure_finalized()\n"
         "print(*[name for found in build.data_files for name in found[3]])"
     )
