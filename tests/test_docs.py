@@ -21,6 +21,8 @@ PENDING = {
     "eval": {"--silence-percentage", "--unknown-percentage"},
     "freeze": {"--format"},
 }
+# DELETE AT THE MERGE: files that are named already.
+PENDING_FILES = {"kwscli/sound/feature_settings.py"}
 
 
 def page(name):
@@ -146,6 +148,12 @@ def test_every_flag_and_command_that_is_named_exists(name):
             assert re.match(r"--[\w-]+", span).group().replace("_", "-") in known | {"--help", "--version"}, span
         if span.startswith("kws ") and not span.startswith(("kws COMMAND", "kws --")):
             assert span.split()[1] in COMMANDS, span
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_every_file_of_this_repository_that_is_named_exists(name):
+    named = set(re.findall(r"\b(?:kwscli|tests)/[\w/.]*\w", PAGES[name])) - PENDING_FILES
+    assert not [path for path in named if "NAME" not in path and not os.path.exists(os.path.join(ROOT, path))]
 
 
 def test_the_readme_is_short_and_links_every_guide():
