@@ -6,7 +6,7 @@ import warnings
 
 import click
 
-from . import __version__, export, imports, models
+from . import __version__, console, export, guides, imports, models
 from .devices.device_settings import DeviceSettings
 from .errors import KwsError
 from .flags import Group, ListOf, options
@@ -289,6 +289,18 @@ def doctor(data_path, as_json):
         click.echo(doctor.page(found))
     if any(one.state in doctor.FAILURES for one in found):
         click.get_current_context().exit(KwsError.exit_status)
+
+
+@cli.command()
+@click.argument("name", required=False, type=click.Choice(guides.NAMES), metavar="[NAME]")
+def guide(name):
+    """Print a guide, or the list of guides.
+
+    \b
+    kws guide
+    kws guide training
+    """
+    click.echo(guides.read(name) if name else console.table(guides.titles()))
 
 
 def main():

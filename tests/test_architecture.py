@@ -28,6 +28,7 @@ ARROWS = {
     "label": ("classifiers sound", ""),
     "list_models": ("models", ""),
     "doctor": ("devices workers", ""),
+    "guides": ("", ""),
     "bench": ("*", "*"),
     "flags": ("", ""),
     "cli": ("*", ""),
