@@ -70,7 +70,8 @@ def test_json_and_back(settings_class):
 
 
 def test_a_setting_that_is_not_known_names_the_file():
-    with pytest.raises(KwsError, match="^run/model.json contains the setting volume, which this version of kws does not know; update kws$"):
+    message = "^run/model.json contains the setting volume, which this version of kws does not know; update kws$"
+    with pytest.raises(KwsError, match=message):
         settings.from_json(DataSettings, {"volume": 11}, "run/model.json")
 
 
