@@ -219,7 +219,7 @@ def test_labels_of_other_tools_graphs(tmp_path, labels_path):
     with pytest.raises(KwsError, match="does not say its labels and there is no labels.txt beside it; name one with"):
         classifiers.opened(path)
     for content, message in ((b"a\nb\n", r"scores 12 labels and 2 are given \(a, b\)"), (b"\n", "holds no label"),
-                             (b"\xff\xfe\n", "is no text")):
+                             (b"\xff\xfe\n", "is not a text file")):
         (tmp_path / "labels.txt").write_bytes(content)
         with pytest.raises(KwsError, match=message):
             classifiers.opened(path)

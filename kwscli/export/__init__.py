@@ -127,7 +127,7 @@ def _write_checked(path, source, graph_def, clips, wanted):
 def _clips_to_check(description, data_path):
     """Real clips where the run's data is still there, else noise, as the person is told."""
     if data_path and dataset.is_prepared(data_path):
-        clips = EvaluationSet(dataset.load(data_path), description.data, description.features, "testing")
+        clips = EvaluationSet(dataset.load(data_path), description.data.wanted_words, description.features, "testing")
         if len(clips):
             return _as_16_bit(clips.clips(slice(0, CLIPS_CHECKED)))
     say("No prepared data in %s: the frozen graphs are checked on noise." % (data_path or "the run's model.json"))
