@@ -373,6 +373,14 @@ def test_a_folder_that_others_made_is_left_alone(kws, archived):
     assert (archived / "words" / "mine.txt").read_text() == "precious"
 
 
+@pytest.mark.parametrize("flags", [(), ("--force",)])
+def test_a_word_whose_folder_is_named_like_the_prepared_data_is_left_alone(kws, words, flags):
+    os.rename(os.path.join(words, "yes"), os.path.join(words, "packed"))
+    before = content(words)
+    assert_refused(kws("prepare", "--data-path", words, *flags), "packed is in the way", "rename it", "--out")
+    assert dict(content(words), **{".lock": b""}) == dict(before, **{".lock": b""})
+
+
 @pytest.mark.parametrize("name", ["words.old", "words.part", "packed.old", "packed.part"])
 def test_what_was_moved_away_stays(kws, archived, name):
     (archived / name).mkdir()

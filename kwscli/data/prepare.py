@@ -158,7 +158,7 @@ def _pack(source, out, settings):
     """Write the prepared data. It and the unpacked archive replace the existing ones together, at the end."""
     with contextlib.ExitStack() as stack:
         request = _request(source, out, settings)
-        packed = stack.enter_context(files.replacing_folder(os.path.join(out, PACKED)))
+        packed = stack.enter_context(files.replacing_folder(_packed_folder(out)))
         writer = stack.enter_context(dataset.Writer(packed))
         examiner = Examiner(settings, writer)
         if os.path.isdir(source):
@@ -173,6 +173,17 @@ def _pack(source, out, settings):
                 "give an archive or a folder with a folder of recordings for each word",
             )
         writer.finish(dict(request, sha256=sha256, **_summary(writer)))
+
+
+def _packed_folder(out):
+    """The folder for the prepared data. A folder that kws did not make is never replaced."""
+    folder = os.path.join(out, PACKED)
+    if os.path.lexists(folder) and not dataset.is_prepared(out):
+        raise KwsError(
+            "%s is in the way of the prepared data, and kws did not create it" % folder,
+            "rename it, or choose another folder with --out",
+        )
+    return folder
 
 
 def _unpacked_folder(source, out):
