@@ -180,7 +180,7 @@ def prepare_against_gzip(folder, archive):
         began = time.perf_counter()
         subprocess.run(["gzip", "-dc", archive], stdout=nowhere, check=True)
         unpacked = time.perf_counter()
-    prepare.prepare(prepare.PrepareSettings(archive, os.path.join(folder, "prepared")), force=True)
+    prepare.prepare(archive, os.path.join(folder, "prepared"), force=True)
     return unpacked - began, time.perf_counter() - unpacked
 
 
@@ -189,7 +189,7 @@ def benchmark(data_path, architecture, steps, rounds):
     with tempfile.TemporaryDirectory() as folder:
         if not data_path:
             data_path = os.path.join(folder, "data")
-            prepare.prepare(prepare.PrepareSettings(prepare.source_of(data_path, synthesize=""), data_path))
+            prepare.prepare(prepare.source_of(data_path, synthesize=""), data_path)
         dataset.load(data_path)  # what is wrong with it is told now
         trainings = Trainings(data_path, folder, architecture)
         yield from _speed_of_training(data_path, folder, trainings, steps, rounds)
@@ -271,8 +271,8 @@ def _evaluation_speed(run_path, data_path):
     from . import classifiers, evaluate
 
     with classifiers.open(run_path) as model, contextlib.redirect_stderr(open(os.devnull, "w")):
-        result = evaluate.evaluate(model, data_path, "validation", model.data)
-        seconds = quick(in_tens(lambda: evaluate.evaluate(model, data_path, "validation", model.data), 10)[:, 0])
+        result = evaluate.evaluate(model, data_path, model.data, "validation").result
+        seconds = quick(in_tens(lambda: evaluate.evaluate(model, data_path, model.data, "validation"), 10)[:, 0])
     return result.count / seconds
 
 

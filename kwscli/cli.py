@@ -10,7 +10,7 @@ from . import __version__, console, export, guides, imports, models
 from .devices.device_settings import DeviceSettings
 from .errors import KwsError
 from .flags import Group, ListOf, options
-from .settings import DataSettings, FeatureSettings, TrainSettings
+from .settings import DataSettings, EvaluationSettings, FeatureSettings, PrepareSettings, TrainSettings, pick
 
 
 def _data_path(default=None, otherwise="the folder that the run was trained on"):
@@ -57,12 +57,7 @@ def cli():
               help="Download this version of Speech Commands first (0.02, the default, has 2.4 GB).")
 @click.option("--synthesize", is_flag=False, flag_value="", metavar="[WORDS]",
               help="Make recordings with espeak-ng: the ten keywords, ten other words, and these, separated by commas.")
-@click.option("--sample-rate", type=click.IntRange(1000, 192000), default=16000, show_default=True,
-              help="Samples per second everything is converted to.")
-@click.option("--validation-percentage", type=click.FloatRange(0, 100), default=10.0, show_default=True,
-              help="Speakers for validation, in percent.")
-@click.option("--testing-percentage", type=click.FloatRange(0, 100), default=10.0, show_default=True,
-              help="Speakers for testing, in percent.")
+@options(PrepareSettings)
 @click.option("--force", is_flag=True, help="Prepare the recordings again, even if prepared data is there.")
 @_json
 def prepare(data_path, archive, out, download, synthesize, force, as_json, **how):
@@ -79,12 +74,13 @@ def prepare(data_path, archive, out, download, synthesize, force, as_json, **how
     with imports.guarded():
         from .data import prepare as preparing
 
+    settings = pick(PrepareSettings, how)
     source = preparing.source_of(data_path, archive, download, synthesize)
-    report = preparing.prepare(preparing.PrepareSettings(source, out or data_path, **how), force)
+    report = preparing.prepare(source, out or data_path, settings, force)
     if as_json:
         _print_json(report.info)
     else:
-        click.echo(preparing.describe(report))
+        click.echo(report)
 
 
 @cli.command()
@@ -144,9 +140,10 @@ def train(**values):
 @_data_path()
 @click.option("--split", type=click.Choice(["training", "validation", "testing"]),
               help="The split of prepared data to measure on.  [default: testing]")
+@options(EvaluationSettings)
 @_labels
 @_json
-def evaluate(checkpoint, data_path, split, labels, as_json):
+def evaluate(checkpoint, data_path, split, labels, as_json, **percentages):
     """Measure a network: accuracy, precision and recall per label, and the confusion matrix.
 
     The data path is prepared data, or an archive or folder that has a folder per label.
@@ -160,13 +157,11 @@ def evaluate(checkpoint, data_path, split, labels, as_json):
 
     with classifiers.open(checkpoint, labels) as model:
         data_path = data_path or model.data_path or "data"
-        if not evaluating.is_labelled(data_path, model.labels):
-            split = split or "testing"
-        result = evaluating.evaluate(model, data_path, split, model.data)
+        evaluation = evaluating.evaluate(model, data_path, model.data, split, **percentages)
         if as_json:
-            _print_json(dict(result.to_json(), checkpoint=model.path, split=split))
+            _print_json(dict(evaluation.to_json(), checkpoint=model.path))
         else:
-            click.echo(result)
+            click.echo(evaluation)
 
 
 @cli.command()
@@ -188,7 +183,7 @@ def label(files, checkpoint, labels, top, as_json):
     paths = list(labelling.expand(files))
     with classifiers.open(checkpoint, labels) as model:
         labelled = []
-        for one in labelling.label_all(model, paths, top):
+        for one in labelling.label(model, paths, top):
             labelled.append(one)
             if not as_json:
                 click.echo(one, err=bool(one.error))

@@ -87,33 +87,57 @@ class FeatureSettings:
 KEYWORDS = ("yes", "no", "up", "down", "left", "right", "on", "off", "stop", "go")
 
 
+def _speakers(split, default, note=""):
+    return setting(default, "Percentage of the speakers for %s%s." % (split, note), minimum=0, maximum=100)
+
+
+def _extra_clips(what, note=""):
+    return setting(10.0, "Clips of %s, as a percentage of the keyword clips%s." % (what, note), minimum=0, maximum=1000)
+
+
+@dataclass(frozen=True)
+class PrepareSettings:
+    """How recordings become prepared data."""
+
+    sample_rate: int = setting(
+        FeatureSettings.sample_rate, "Samples per second that every recording is converted to.",
+        minimum=1000, maximum=192000,
+    )
+    validation_percentage: float = _speakers("validation", 10.0)
+    testing_percentage: float = _speakers("testing", 10.0)
+
+    def __post_init__(self):
+        held_back = self.validation_percentage + self.testing_percentage
+        if held_back > 100:
+            raise KwsError(
+                "--validation-percentage and --testing-percentage add up to %g, which is more than 100" % held_back,
+                "lower one of them",
+            )
+
+
 @dataclass(frozen=True)
 class DataSettings:
-    """Which clips are trained on, and what is done to them."""
+    """Which clips a network is trained on, and how they are changed."""
 
     wanted_words: Tuple[str, ...] = setting(KEYWORDS, "Keywords to spot; every other word is _unknown_.")
-    silence_percentage: float = setting(
-        10.0, "Clips of silence, in percent of the clips of keywords.", minimum=0, maximum=1000
-    )
-    unknown_percentage: float = setting(
-        10.0, "Clips of other words, in percent of the clips of keywords.", minimum=0, maximum=1000
-    )
-    validation_percentage: Optional[float] = setting(
-        None, "Speakers for validation, in percent (default: as `kws prepare` split them).", minimum=0, maximum=100
-    )
-    testing_percentage: Optional[float] = setting(
-        None, "Speakers for testing, in percent (default: as `kws prepare` split them).", minimum=0, maximum=100
-    )
+    silence_percentage: float = _extra_clips("silence", " in training")
+    unknown_percentage: float = _extra_clips("other words", " in training")
+    validation_percentage: Optional[float] = _speakers("validation", None, " (default: as `kws prepare` split them)")
+    testing_percentage: Optional[float] = _speakers("testing", None, " (default: as `kws prepare` split them)")
     time_shift_ms: float = setting(
-        100.0, "Clips are moved in time by up to this much, either way.", minimum=0, maximum=60000
+        100.0, "Each clip is moved in time by up to this much, in both directions.", minimum=0, maximum=60000
     )
-    background_frequency: float = setting(0.8, "Share of clips that get background noise.", minimum=0, maximum=1)
-    background_volume: float = setting(0.1, "How loud that noise is at most; 1 is as recorded.", minimum=0, maximum=1)
+    background_frequency: float = setting(
+        0.8, "Fraction of the clips that background noise is added to.", minimum=0, maximum=1
+    )
+    background_volume: float = setting(
+        0.1, "Maximum volume of that noise; 1 is the volume of the recording.", minimum=0, maximum=1
+    )
     sampling: str = setting(
         "epoch",
-        "epoch: every keyword clip once an epoch, other words drawn anew each epoch, evenly over words; "
-        "reference: drawn with replacement, with one fixed set of other words and silence no louder than other noise, "
-        "as ML-KWS-for-MCU does.",
+        "epoch: each epoch has every keyword clip once, and new clips of other words, evenly over the words; "
+        "reference: as in ML-KWS-for-MCU, clips are drawn with replacement, the clips of other words are the same in "
+        "every epoch, and silence is as quiet as the other noise.",
         choices=("epoch", "reference"),
     )
 
@@ -121,8 +145,17 @@ class DataSettings:
         held_back = (self.validation_percentage or 0) + (self.testing_percentage or 0)
         if held_back >= 100:
             raise KwsError(
-                "--validation-percentage and --testing-percentage add up to %g; leave something to train on" % held_back
+                "--validation-percentage and --testing-percentage add up to %g" % held_back,
+                "leave something to train on",
             )
+
+
+@dataclass(frozen=True)
+class EvaluationSettings:
+    """Which clips a network is measured on, beside those of its keywords. They do not follow the training's."""
+
+    silence_percentage: float = _extra_clips("silence")
+    unknown_percentage: float = _extra_clips("other words")
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ ARROWS = {
     "training": ("classifiers data devices models runs sound workers", "diagnostics loop tensorboard training_session"),
     "export": ("classifiers data devices models runs sound", "frozen_graph pb pb_features"),
     "evaluate": ("classifiers data sound", ""),
-    "label": ("classifiers sound", ""),
+    "label": ("classifiers data sound", ""),
     "list_models": ("models", ""),
     "doctor": ("devices workers", ""),
     "guides": ("", ""),

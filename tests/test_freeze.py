@@ -226,7 +226,7 @@ def test_labels_of_other_tools_graphs(tmp_path, labels_path):
     with pytest.raises(KwsError, match="does not contain its labels, and there is no labels.txt beside it; name the "):
         classifiers.open(path)
     for content, message in ((b"a\nb\n", r"scores 12 labels, but there are 2 \(a, b\)"), (b"\n", "holds no label"),
-                             (b"\xff\xfe\n", "is no text")):
+                             (b"\xff\xfe\n", "is not a text file")):
         (tmp_path / "labels.txt").write_bytes(content)
         with pytest.raises(KwsError, match=message):
             classifiers.open(path)

@@ -45,7 +45,7 @@ def data(tmp_path_factory):
         write_word(folder, word, hertz, 60, rng)
     os.makedirs(os.path.join(folder, "_background_noise_"))
     soundfile.write(os.path.join(folder, "_background_noise_", "noise.wav"), 0.1 * rng.randn(48000), 16000)
-    prepare.prepare(prepare.PrepareSettings(folder, folder))
+    prepare.prepare(folder, folder)
     return folder
 
 

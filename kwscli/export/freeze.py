@@ -79,7 +79,7 @@ def _write_checked(stem, name, description, prefix, clips, wanted):
 def _clips_to_check(description, data_path):
     """Real clips where the data of the run is still there, else noise."""
     if data_path and dataset.is_prepared(data_path):
-        clips = EvaluationSet(dataset.load(data_path), description.data, description.features, "testing")
+        clips = EvaluationSet(dataset.load(data_path), description.data.wanted_words, description.features, "testing")
         if len(clips):
             return _as_16_bit(clips.clips(slice(0, CLIPS_CHECKED)))
     say("There is no prepared data in %s, so the files are checked on noise." % (data_path or "the run's model.json"))

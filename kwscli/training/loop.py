@@ -46,7 +46,9 @@ class _Features:
     """The features of this rank's part of a split, computed once: [n, frame_count, dct_coefficient_count]."""
 
     def __init__(self, data, description, split, threads, cluster):
-        clips = batches.EvaluationSet(data, description.data, description.features, split)
+        clips = batches.EvaluationSet(data, description.data.wanted_words, description.features, split)
+        if len(clips):
+            say("Measured on %s." % clips)
         mine = np.arange(cluster.rank, len(clips), cluster.size)
         parts = [mine[start : start + BATCH] for start in range(0, len(mine), BATCH)]
         computed = list(
