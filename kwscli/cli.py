@@ -11,7 +11,8 @@ from . import __version__, imports, models
 from .devices.device_settings import DeviceSettings
 from .errors import KwsError
 from .flags import Group, ListOf, options
-from .settings import DataSettings, FeatureSettings, TrainSettings
+from .settings import DataSettings, TrainSettings
+from .sound.feature_settings import FeatureSettings
 
 
 def _data_path(default=None, otherwise="where the run's was"):

@@ -10,7 +10,7 @@ from ..labels import read_labels
 from ..runs import run_directory
 from ..settings import DataSettings
 from ..sound import audio
-from ..sound.features import mfcc
+from ..sound.features import features
 
 # Where a frozen graph says how its input is made: an attribute that TensorFlow and its converters pass over.
 GRAPH_ATTRIBUTE = "_kws_model"
@@ -42,7 +42,7 @@ class CheckpointClassifier:
 
     def scores(self, clips):
         """clips [n, clip_samples] float32 in [-1, 1] -> scores [n, label_count], each row sums to 1."""
-        return in_batches(self._scores, mfcc(clips, self.features), BATCH)
+        return in_batches(self._scores, features(clips, self.features), BATCH)
 
     def _scores(self, features):
         return self._session.run(self._graph.scores, {self._graph.features: features})
@@ -84,8 +84,8 @@ class FrozenGraphClassifier:
             wavs = [audio.wav_bytes(clip, self.features.sample_rate) for clip in clips]
             return np.concatenate([self._run(wav) for wav in wavs])
         shape = self._shape(self._input)
-        features = mfcc(clips, self.features).reshape([-1] + shape[1:])
-        return in_batches(self._run, features, shape[0] or BATCH)
+        rows = features(clips, self.features).reshape([-1] + shape[1:])
+        return in_batches(self._run, rows, shape[0] or BATCH)
 
     def _shape(self, node):
         """The shape of a node's output, None for a dimension of any size."""

@@ -8,7 +8,7 @@ from google.protobuf.message import DecodeError
 from ..console import say
 from ..devices import session
 from ..errors import KwsError
-from ..settings import FeatureSettings
+from ..sound.feature_settings import FeatureSettings
 
 WAV_INPUT, FEATURES_INPUT, OUTPUT = "wav_data", "fingerprint_input", "labels_softmax"
 

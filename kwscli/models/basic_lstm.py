@@ -12,7 +12,7 @@ SIZES = {
 
 
 def build(net, features, label_count, size):
-    """features [batch, frame_count, dct_coefficient_count] -> logits [batch, label_count]."""
+    """features [batch, frame_count, channel_count] -> logits [batch, label_count]."""
     (cells,) = integers("basic_lstm", size, ("memory cells",))
     with net.scope("lstm"):
         x = net.lstm(features, cells)

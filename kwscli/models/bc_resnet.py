@@ -32,7 +32,7 @@ _DROPOUT = 0.1
 
 
 def build(net, features, label_count, size):
-    """features [batch, frame_count, dct_coefficient_count] -> logits [batch, label_count]."""
+    """features [batch, frame_count, channel_count] -> logits [batch, label_count]."""
     (base,) = integers("bc_resnet", size, ("channels of the first stage (8 tau)",))
     x = net.constant_matmul(features, inverse_dct(net.shape(features)[1]))
     x = net.reshape(x, net.shape(x) + (1,))

@@ -13,7 +13,7 @@ SIZES = {
 
 
 def build(net, features, label_count, size):
-    """features [batch, frame_count, dct_coefficient_count] -> logits [batch, label_count]."""
+    """features [batch, frame_count, channel_count] -> logits [batch, label_count]."""
     integers("cnn", size, 2 * CONVOLUTION + ("units of the linear layer", "units of the hidden layer"))
     x = net.reshape(features, net.shape(features) + (1,))
     for layer, (filters, height, width, time, frequency) in enumerate((size[:5], size[5:10]), 1):

@@ -11,7 +11,7 @@ SIZES = {"s": Size((64, 20, 8, 64, 10, 4), SPEECH_COMMANDS)}
 
 
 def build(net, features, label_count, size):
-    """features [batch, frame_count, dct_coefficient_count] -> logits [batch, label_count]."""
+    """features [batch, frame_count, channel_count] -> logits [batch, label_count]."""
     integers("conv", size, 2 * ("filters", "kernel height", "kernel width"))
     x = net.reshape(features, net.shape(features) + (1,))
     with net.scope("conv_1"):

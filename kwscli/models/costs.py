@@ -199,6 +199,6 @@ def _values(shape):
 def count(architecture, model_size_info, feature_settings, label_count):
     """The layers of a network, counted: a `CostLayers`."""
     net = CostLayers()
-    features = net.input((feature_settings.frame_count, feature_settings.dct_coefficient_count))
+    features = net.input(feature_settings.shape)
     load(architecture).build(net, features, label_count, tuple(model_size_info))
     return net

@@ -13,7 +13,7 @@ SIZES = {
 
 
 def build(net, features, label_count, size):
-    """features [batch, frame_count, dct_coefficient_count] -> logits [batch, label_count]."""
+    """features [batch, frame_count, channel_count] -> logits [batch, label_count]."""
     integers(
         "crnn", size, CONVOLUTION + ("recurrent layers", "units of each recurrent layer", "units of the hidden layer")
     )

@@ -12,10 +12,10 @@ SIZES = {
 
 
 def build(net, features, label_count, size):
-    """features [batch, frame_count, dct_coefficient_count] -> logits [batch, label_count]."""
+    """features [batch, frame_count, channel_count] -> logits [batch, label_count]."""
     integers("dnn", size, ["units of layer %d" % layer for layer in range(1, max(len(size), 1) + 1)])
-    frame_count, coefficient_count = net.shape(features)
-    x = net.reshape(features, (frame_count * coefficient_count,))
+    frame_count, channel_count = net.shape(features)
+    x = net.reshape(features, (frame_count * channel_count,))
     for layer, units in enumerate(size, 1):
         with net.scope("fc%d" % layer):
             x = net.dropout(net.relu(net.dense(x, units)))

@@ -27,7 +27,7 @@ def layers_of(size):
 
 
 def build(net, features, label_count, size):
-    """features [batch, frame_count, dct_coefficient_count] -> logits [batch, label_count]."""
+    """features [batch, frame_count, channel_count] -> logits [batch, label_count]."""
     x = net.reshape(features, net.shape(features) + (1,))
     for index, (filters, kernel, stride) in enumerate(layers_of(size)):
         if index == 0:

@@ -22,10 +22,10 @@ ALIASES = {"s": "3x1x64", "m": "3x2x64", "l": "6x2x64"}
 
 
 def build(net, features, label_count, size):
-    """features [batch, frame_count, dct_coefficient_count] -> logits [batch, label_count]."""
+    """features [batch, frame_count, channel_count] -> logits [batch, label_count]."""
     blocks, repeats, channels = integers("ds_tc_resnet", size, ("residual blocks", "convolutions in each", "channels"))
-    frame_count, coefficient_count = net.shape(features)
-    x = net.reshape(features, (frame_count, 1, coefficient_count))
+    frame_count, channel_count = net.shape(features)
+    x = net.reshape(features, (frame_count, 1, channel_count))
     with net.scope("conv_1"):
         x = net.dropout(net.relu(_separable(net, x, 128, 11)))
     for block in range(1, blocks + 1):

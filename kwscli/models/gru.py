@@ -12,7 +12,7 @@ SIZES = {
 
 
 def build(net, features, label_count, size):
-    """features [batch, frame_count, dct_coefficient_count] -> logits [batch, label_count]."""
+    """features [batch, frame_count, channel_count] -> logits [batch, label_count]."""
     layers, units = integers("gru", size, ("layers", "units of each layer"))
     with net.scope("gru"):
         x = net.gru(features, units, layers)

@@ -11,7 +11,7 @@ SIZES = {"s": Size((186, 8, 128, 128), SPEECH_COMMANDS)}
 
 
 def build(net, features, label_count, size):
-    """features [batch, frame_count, dct_coefficient_count] -> logits [batch, label_count]."""
+    """features [batch, frame_count, channel_count] -> logits [batch, label_count]."""
     integers("low_latency_conv", size, ("filters", "kernel width", "units of layer 1", "units of layer 2"))
     filters, kernel_width = size[:2]
     frame_count = net.shape(features)[0]

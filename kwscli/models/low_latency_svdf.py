@@ -11,13 +11,13 @@ SIZES = {"s": Size((1280, 2, 256, 256), SPEECH_COMMANDS)}
 
 
 def build(net, features, label_count, size):
-    """features [batch, frame_count, dct_coefficient_count] -> logits [batch, label_count]."""
+    """features [batch, frame_count, channel_count] -> logits [batch, label_count]."""
     integers("low_latency_svdf", size, ("units", "rank", "units of layer 1", "units of layer 2"))
     units, rank = size[:2]
-    frame_count, coefficient_count = net.shape(features)
-    x = net.reshape(features, (frame_count, coefficient_count, 1))
+    frame_count, channel_count = net.shape(features)
+    x = net.reshape(features, (frame_count, channel_count, 1))
     with net.scope("frequency"):
-        x = net.conv(x, rank * units, (1, coefficient_count), padding="VALID")
+        x = net.conv(x, rank * units, (1, channel_count), padding="VALID")
     with net.scope("time"):
         x = net.depthwise_conv(x, (frame_count, 1), padding="VALID")
     with net.scope("units"):

@@ -10,7 +10,7 @@ from .graph import GraphLayers
 class TrainingGraph(NamedTuple):
     """What a training step is given and what it gives."""
 
-    features: tf.Tensor  # [batch, frame_count, dct_coefficient_count] float32
+    features: tf.Tensor  # [batch, frame_count, channel_count] float32
     targets: tf.Tensor  # [batch] int32
     set_rate: tf.Operation  # gives the learning rate the value of new_rate
     new_rate: tf.Tensor  # []
@@ -23,12 +23,12 @@ class TrainingGraph(NamedTuple):
 class InferenceGraph(NamedTuple):
     """What an inference feeds and fetches."""
 
-    features: tf.Tensor  # [batch, frame_count, dct_coefficient_count] float32
+    features: tf.Tensor  # [batch, frame_count, channel_count] float32
     scores: tf.Tensor  # [batch, label_count], each row sums to 1
 
 
 def logits_of(description, features, training, rank=0):
-    """features [batch, frame_count, dct_coefficient_count] -> logits [batch, label_count] of the described network."""
+    """features [batch, frame_count, channel_count] -> logits [batch, label_count] of the described network."""
     with tf.variable_scope(description.architecture, reuse=tf.AUTO_REUSE):
         layers = GraphLayers(training, description.train.dropout_rate, rank)
         build = models.load(description.architecture).build
@@ -38,7 +38,7 @@ def logits_of(description, features, training, rank=0):
 def inference(description, batch_size):
     """Add the network that infers to the current graph."""
     settings = description.features
-    shape = batch_size, settings.frame_count, settings.dct_coefficient_count
+    shape = (batch_size,) + settings.shape
     features = tf.placeholder(tf.float32, shape, name="features")
     return InferenceGraph(features, tf.nn.softmax(logits_of(description, features, training=False)))
 
@@ -46,7 +46,7 @@ def inference(description, batch_size):
 def batch_spec(description):
     """(types, shapes) of a training batch: features and targets."""
     settings, batch_size = description.features, description.train.batch_size
-    shapes = (batch_size, settings.frame_count, settings.dct_coefficient_count), (batch_size,)
+    shapes = (batch_size,) + settings.shape, (batch_size,)
     return (tf.float32, tf.int32), shapes
 
 

@@ -8,8 +8,8 @@ SIZES = {"s": Size((), SPEECH_COMMANDS)}
 
 
 def build(net, features, label_count, size):
-    """features [batch, frame_count, dct_coefficient_count] -> logits [batch, label_count]."""
+    """features [batch, frame_count, channel_count] -> logits [batch, label_count]."""
     integers("single_fc", size, ())
-    frame_count, coefficient_count = net.shape(features)
+    frame_count, channel_count = net.shape(features)
     with net.scope("logits"):
-        return net.dense(net.reshape(features, (frame_count * coefficient_count,)), label_count)
+        return net.dense(net.reshape(features, (frame_count * channel_count,)), label_count)

@@ -8,7 +8,7 @@ SIZES = {"s": Size((8, 10, 8, 2, 2), dict(SPEECH_COMMANDS, window_stride_ms=20.0
 
 
 def build(net, features, label_count, size):
-    """features [batch, frame_count, dct_coefficient_count] -> logits [batch, label_count]."""
+    """features [batch, frame_count, channel_count] -> logits [batch, label_count]."""
     filters, height, width, time, frequency = integers("tiny_conv", size, CONVOLUTION)
     x = net.reshape(features, net.shape(features) + (1,))
     with net.scope("conv_1"):

@@ -22,7 +22,8 @@ from .. import __version__, files
 from ..errors import KwsError
 from ..labels import write_labels
 from ..models import ARCHITECTURES
-from ..settings import DataSettings, FeatureSettings, TrainSettings, from_json, to_json
+from ..settings import DataSettings, TrainSettings, from_json, to_json
+from ..sound.feature_settings import FeatureSettings
 
 FORMAT = 1
 MODEL, STATE, METRICS, LABELS = "model.json", "state.json", "metrics.jsonl", "labels.txt"
