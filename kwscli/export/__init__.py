@@ -18,6 +18,7 @@ from ..labels import write_labels
 from ..models import network
 from ..runs import checkpoint, run_directory
 from ..sound import audio
+from ..sound.features import ENERGY_FLOOR, mel_filterbank
 
 CLIPS_CHECKED = 32
 # Largest difference from the checkpoint's scores that counts as the same network.
@@ -38,7 +39,7 @@ class Frozen(NamedTuple):
 
 
 def _wav_graph(description):
-    """`wav_data`, the bytes of a 16-bit WAV file -> features [1, frame_count, dct_coefficient_count]."""
+    """`wav_data`, the bytes of a 16-bit WAV file -> features [1, frame_count, channel_count]."""
     settings = description.features
     wav = tf.placeholder(tf.string, (), name=frozen_graph.WAV_INPUT)
     decoded = tf.audio.decode_wav(
@@ -48,6 +49,11 @@ def _wav_graph(description):
         input=decoded.audio, window_size=settings.window_size_samples, stride=settings.window_stride_samples,
         magnitude_squared=True,
     )
+    if settings.features == "log_mel":
+        return _log_mel(spectrogram, settings)
+    if settings.features != "mfcc":
+        raise KwsError("a graph that reads WAV files cannot compute %s features" % settings.features,
+                       "train with --features mfcc or log_mel to freeze the network")
     return tf.raw_ops.Mfcc(
         spectrogram=spectrogram, sample_rate=decoded.sample_rate, upper_frequency_limit=settings.upper_edge_hertz,
         lower_frequency_limit=settings.lower_edge_hertz, filterbank_channel_count=settings.filterbank_channel_count,
@@ -55,8 +61,15 @@ def _wav_graph(description):
     )
 
 
+def _log_mel(spectrogram, settings):
+    """Squared magnitudes [1, frame_count, bins] -> log mel energies [1, frame_count, filterbank_channel_count]."""
+    first, filters = mel_filterbank(settings, np.float32)
+    magnitude = tf.sqrt(spectrogram[0, :, first : first + len(filters)])
+    return tf.log(tf.maximum(tf.matmul(magnitude, filters), ENERGY_FLOOR))[tf.newaxis]
+
+
 def _features_graph(description):
-    """`fingerprint_input` [1, feature_count] -> features [1, frame_count, dct_coefficient_count]."""
+    """`fingerprint_input` [1, feature_count] -> features [1, frame_count, channel_count]."""
     return tf.placeholder(tf.float32, (1, description.features.feature_count), name=frozen_graph.FEATURES_INPUT)
 
 
@@ -97,9 +110,8 @@ def _stem(output, name):
 
 
 def _frozen_graph(description, prefix, source, input_of):
-    settings = description.features
     with tf.Graph().as_default() as graph:
-        features = tf.reshape(input_of(description), (1, settings.frame_count, settings.dct_coefficient_count))
+        features = tf.reshape(input_of(description), (1,) + description.features.shape)
         tf.nn.softmax(network.logits_of(description, features, training=False), name=frozen_graph.OUTPUT)
     with contextlib.closing(checkpoint.restored_session(graph, description, prefix)) as session:
         graph_def = tf.graph_util.convert_variables_to_constants(session, graph.as_graph_def(), [frozen_graph.OUTPUT])
