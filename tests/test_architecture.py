@@ -17,7 +17,7 @@ COMMANDS = "bench doctor evaluate label list_models"
 ARROWS = {
     "sound": ("", ""),
     "data": ("sound", ""),
-    "models": ("", "graph network"),
+    "models": ("sound", "graph network"),
     "devices": ("", "session"),
     "runs": ("data devices models sound", "checkpoint"),
     "workers": ("devices", "collective"),
@@ -26,7 +26,7 @@ ARROWS = {
     "export": ("classifiers data devices models runs sound", "*"),
     "evaluate": ("classifiers data sound", ""),
     "label": ("classifiers sound", ""),
-    "list_models": ("models", ""),
+    "list_models": ("models sound", ""),
     "doctor": ("devices workers", ""),
     "bench": ("*", "*"),
     "flags": ("", ""),
@@ -38,8 +38,8 @@ NPU_BRIDGE, CLICK = ("devices",), ("cli", "flags")
 # Modules that no command waits long for: neither they nor what they import need TensorFlow.
 LIGHT = (
     "cli settings errors labels files imports console list_models doctor evaluate label classifiers runs.run_directory "
-    "training.job models models.costs models.shapes sound.audio sound.augment sound.features data.dataset data.batches "
-    "data.prepare data.archive data.download data.synthesize"
+    "training.job models models.costs models.shapes sound.audio sound.augment sound.features "
+    "sound.mfcc sound.log_mel data.dataset data.batches data.prepare data.archive data.download data.synthesize"
 ).split()
 
 
@@ -135,6 +135,10 @@ def loaded_after(code):
 @pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["train", "--help"], ["eval", "--help"]])
 def test_help_waits_for_no_large_library(arguments):
     assert loaded_after("from kwscli import cli\ncli.cli(%r, standalone_mode=False)" % arguments) == []
+
+
+def test_the_settings_of_features_need_no_large_library():
+    assert loaded_after("from kwscli.sound import feature_settings") == []
 
 
 def test_light_modules_are_light():

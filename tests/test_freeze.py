@@ -19,9 +19,10 @@ from kwscli.errors import KwsError
 from kwscli.labels import labels_of
 from kwscli.models import network
 from kwscli.runs import run_directory
-from kwscli.settings import DataSettings, FeatureSettings, TrainSettings
+from kwscli.settings import DataSettings, TrainSettings
 from kwscli.sound import audio
-from kwscli.sound.features import mfcc
+from kwscli.sound.feature_settings import FeatureSettings
+from kwscli.sound.features import features as features_of
 
 KEYWORDS = ("yes", "no")
 SETTINGS = {
@@ -100,7 +101,7 @@ def test_frozen_graphs_give_the_checkpoints_scores(features, tmp_path):
     assert max(one.difference for one in written.values()) < 1e-4
     wavs = [wav_of(clip, settings.sample_rate) for clip in clips]
     np.testing.assert_allclose(raw_scores(written["wav_data"].path, "wav_data", wavs), wanted, atol=1e-5)
-    rows = mfcc(clips, settings).reshape(len(clips), 1, -1)
+    rows = features_of(clips, settings).reshape(len(clips), 1, -1)
     scores = raw_scores(written["fingerprint_input"].path, "fingerprint_input", rows)
     np.testing.assert_allclose(scores, wanted, atol=1e-5)
 

@@ -1,7 +1,7 @@
 """Two convolutions, a linear bottleneck and a hidden layer: "Hello Edge", arXiv 1711.07128, section 4.
 
-`model_size_info`: for each convolution the filters, kernel height, kernel width, stride in time, stride in frequency; then
-the units of the linear layer and the units of the hidden layer.
+`model_size_info`: for each convolution the filters, kernel height, kernel width, stride in time, stride in frequency;
+then the units of the linear layer and the units of the hidden layer.
 """
 from typing import Tuple
 

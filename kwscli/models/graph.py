@@ -114,7 +114,7 @@ class GraphLayers:
     def sub_spectral_norm(
         self, x: tf.Tensor, bands: int, decay: float = 0.96, epsilon: float = 0.001
     ) -> tf.Tensor:
-        """Batch norm of each of `bands` bands of frequency (arXiv 2103.13620): x [batch, h, w, c] -> same shape."""
+        """Batch norm of each of `bands` frequency bands (arXiv 2103.13620): x [batch, h, w, c] -> same."""
         height, width, channels = self.shape(x)
         band_width = shapes.band_width(self._name(), (height, width), bands)
         shape = (bands, 1, channels)
@@ -139,7 +139,7 @@ class GraphLayers:
         return x + y
 
     def max_pool(self, x: tf.Tensor, size: Sequence[int]) -> tf.Tensor:
-        """The largest value of each tile of `size`: x [batch, h, w, c] -> [batch, h / size, w / size, c], rounded up."""
+        """The maximum of each tile of `size`: x [batch, h, w, c] -> [batch, h / size, w / size, c], rounded up."""
         window = (1,) + tuple(size) + (1,)
         return tf.nn.max_pool(x, ksize=window, strides=window, padding="SAME")
 
