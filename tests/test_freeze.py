@@ -29,6 +29,7 @@ SETTINGS = {
     "40/20 ms": {},
     "30/10 ms": {"window_size_ms": 30.0, "window_stride_ms": 10.0, "dct_coefficient_count": 40},
     "8 kHz": {"sample_rate": 8000},
+    "log mel": {"features": "log_mel", "window_size_ms": 30.0, "upper_edge_hertz": 7600.0},
     "1.5 s, odd window": {"clip_duration_ms": 1500, "window_size_ms": 33.3, "upper_edge_hertz": 7600.0},
 }
 PUBLISHED = "DS_CNN_S CNN_S DNN_S CRNN_S GRU_S LSTM_S Basic_LSTM_S".split()

@@ -60,7 +60,7 @@ def published(architecture: str, size: str = DEFAULT_SIZE) -> Size:
     name = aliases.get(size, size)
     if name not in module.SIZES:
         known = list(module.SIZES) + list(aliases)
-        raise KwsError("%s has no size %s" % (architecture, size), "choose one of %s" % ", ".join(known))
+        raise KwsError("%s has no size %s" % (architecture, size), "its sizes are: %s" % ", ".join(known))
     return module.SIZES[name]
 
 

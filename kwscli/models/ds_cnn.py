@@ -20,8 +20,8 @@ def layers_of(size: Tuple[int, ...]) -> List[Tuple[int, Tuple[int, int], Tuple[i
     count = size[0] if size else 0
     if count < 1 or len(size) != 1 + 5 * count or min(size) < 1:
         raise KwsError(
-            "--model-size-info of ds_cnn takes the number of convolutions, then five integers greater than zero for "
-            "each (%s): found %d (%s), but %d convolutions take 1 + 5 x %d"
+            "--model-size-info of ds_cnn is the number of convolutions, then five integers greater than zero for each "
+            "(%s): found %d (%s), but %d convolutions take 1 + 5 x %d"
             % (", ".join(CONVOLUTION), len(size), " ".join(map(str, size)), count, count)
         )
     rows = [size[start : start + 5] for start in range(1, len(size), 5)]
