@@ -132,7 +132,8 @@ def speech(shared_data):
 @pytest.mark.parametrize("name", ["40/20 ms", "40/40 ms", "30/10 ms, 40 coefficients"])
 def test_real_speech(name, speech):
     assert difference(speech, FeatureSettings(**SETTINGS[name])) < 1e-4
-    assert difference(speech, FeatureSettings(features="log_mel", **SETTINGS[name])) < 1e-3
+    in_log_mel = FeatureSettings(features="log_mel", **SETTINGS[name])
+    assert difference(speech, in_log_mel) < 1e-2  # of the float32 of TensorFlow 1.15, whose own ops above use float64
 
 
 @pytest.mark.parametrize("kind", FEATURES)
