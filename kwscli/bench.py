@@ -21,8 +21,8 @@ from .data import batches, dataset, prepare
 from .devices.device_settings import DeviceSettings
 from .errors import KwsError
 from .runs import run_directory
-from .settings import FeatureSettings
-from .sound.features import mfcc
+from .sound.feature_settings import FeatureSettings
+from .sound.features import features
 
 BARE_STEPS = 100
 SCALING_STEPS = 150
@@ -49,10 +49,10 @@ def in_tens(function, calls):
 def mfcc_speeds(clips, threads):
     """Clips a second on one thread and on `threads`."""
     settings = FeatureSettings()
-    one = len(clips) / quick(in_tens(lambda: mfcc(clips, settings), 100)[:, 0])
+    one = len(clips) / quick(in_tens(lambda: features(clips, settings), 100)[:, 0])
 
     def on_all():
-        for _ in batches.Ahead(lambda _: mfcc(clips, settings), range(20), threads, threads):
+        for _ in batches.Ahead(lambda _: features(clips, settings), range(20), threads, threads):
             pass
 
     return one, 20 * len(clips) / quick(in_tens(on_all, 10)[:, 0])
@@ -217,7 +217,7 @@ def _speed_of_training(data_path, folder, trainings, steps, rounds):
     yield "augmented batch of %d with its features, one core" % len(clips), "%.1f ms" % (1000 * batch_cost)
 
     bare_times, per_clip_times, full = [], [], [first]
-    batch = mfcc(clips, description.features), targets
+    batch = features(clips, description.features), targets
     with contextlib.closing(Bare(description, batch)) as bare, contextlib.closing(PerClip(clips, folder)) as per_clip:
         for _ in range(rounds):
             bare_times.append(bare.seconds())

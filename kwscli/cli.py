@@ -10,7 +10,8 @@ from . import __version__, console, export, guides, imports, models
 from .devices.device_settings import DeviceSettings
 from .errors import KwsError
 from .flags import Group, ListOf, options
-from .settings import DataSettings, EvaluationSettings, FeatureSettings, PrepareSettings, TrainSettings, pick
+from .settings import DataSettings, EvaluationSettings, PrepareSettings, TrainSettings, pick
+from .sound.feature_settings import FeatureSettings
 
 
 def _data_path(default=None, otherwise="the folder that the run was trained on"):

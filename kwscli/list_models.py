@@ -1,45 +1,47 @@
 """`kws models`: every network and what it costs, counted from its layers without TensorFlow."""
 import json
+from typing import Any, Dict, List, Optional, Sequence
 
-from . import models
+from . import console, models
 from .errors import KwsError
 from .models import costs
-from .settings import FeatureSettings, to_json
+from .settings import to_json
+from .sound import feature_settings
 
-LABEL_COUNT = 12  # ten keywords, silence and unknown: what the papers count with
+LABEL_COUNT = 12  # ten keywords, silence and unknown, as in the papers
 
+# (alignment, heading, key) of each column
 _ROW_COLUMNS = (
-    ("architecture", "architecture"),
-    ("size", "size"),
-    ("parameters", "parameters"),
-    ("MACs", "macs"),
-    ("memory B", "memory_bytes"),
-    ("activations B", "activation_bytes"),
-    ("float32 B", "float32_bytes"),
-    ("int8 B", "int8_bytes"),
-    ("paper %", "paper_accuracy"),
-    ("source", "source"),
+    ("<", "architecture", "architecture"),
+    ("<", "size", "size"),
+    (">", "parameters", "parameters"),
+    (">", "MACs", "macs"),
+    (">", "memory B", "memory_bytes"),
+    (">", "activations B", "activation_bytes"),
+    (">", "float32 B", "float32_bytes"),
+    (">", "int8 B", "int8_bytes"),
+    (">", "paper %", "paper_accuracy"),
+    ("<", "source", "source"),
 )
 _LAYER_COLUMNS = (
-    ("layer", "name"),
-    ("kind", "kind"),
-    ("output", "output_shape"),
-    ("parameters", "parameters"),
-    ("MACs", "macs"),
-    ("activations", "activations"),
+    ("<", "layer", "name"),
+    ("<", "kind", "kind"),
+    ("<", "output", "output_shape"),
+    (">", "parameters", "parameters"),
+    (">", "MACs", "macs"),
+    (">", "activations", "activations"),
 )
 _NOTE = """
 
-memory: 8-bit weights and biases, and the most activations alive at one time. float32, int8: weights and biases in a
-file (int8 with biases of 32 bits), without what a format adds. paper: the accuracy that the source reports.
+memory: 8-bit weights and biases, and the most activations that are alive at one time. float32, int8: weights and biases
+in a file (int8 with 32-bit biases), without what the file format adds. paper: the accuracy that the source reports.
 """
 
+Overrides = Optional[Dict[str, Any]]  # feature settings that replace the published ones
 
-def rows(label_count=LABEL_COUNT, overrides=None):
-    """Every architecture and size as a dict; `overrides` are feature settings in place of the published ones.
 
-    A network that cannot take those features has `error` in place of figures.
-    """
+def rows(label_count: int = LABEL_COUNT, overrides: Overrides = None) -> List[Dict[str, Any]]:
+    """Every architecture and size as a dict. A network that cannot take the features has only an `error`."""
     found = []
     for architecture in models.ARCHITECTURES:
         for name, size in models.load(architecture).SIZES.items():
@@ -50,8 +52,11 @@ def rows(label_count=LABEL_COUNT, overrides=None):
     return found
 
 
-def row(architecture, name, size, label_count=LABEL_COUNT, overrides=None):
-    """One network as a dict: `size` is its `models.Size`, `name` what that is called."""
+def row(
+    architecture: str, name: Optional[str], size: models.Size, label_count: int = LABEL_COUNT,
+    overrides: Overrides = None,
+) -> Dict[str, Any]:
+    """One network as a dict. name: what its size is called, if it is a published one."""
     net = _count(architecture, size, label_count, overrides)
     return {
         "architecture": architecture,
@@ -60,7 +65,6 @@ def row(architecture, name, size, label_count=LABEL_COUNT, overrides=None):
         "parameters": net.parameters,
         "macs": net.macs,
         "memory_bytes": net.memory_bytes,
-        "weight_bytes": net.parameters,
         "activation_bytes": net.activation_bytes,
         "float32_bytes": net.float32_bytes,
         "int8_bytes": net.int8_bytes,
@@ -71,8 +75,10 @@ def row(architecture, name, size, label_count=LABEL_COUNT, overrides=None):
     }
 
 
-def layers(architecture, size, label_count=LABEL_COUNT, overrides=None):
-    """The layers of one network as dicts; `size` is its `models.Size`."""
+def layers(
+    architecture: str, size: models.Size, label_count: int = LABEL_COUNT, overrides: Overrides = None
+) -> List[Dict[str, Any]]:
+    """The layers of one network as dicts."""
     return [
         {
             "name": layer.name,
@@ -86,37 +92,40 @@ def layers(architecture, size, label_count=LABEL_COUNT, overrides=None):
     ]
 
 
-def report(architecture=None, size=None, model_size_info=None, label_count=LABEL_COUNT, overrides=None, as_json=False):
-    """What `kws models` prints: all networks, or one with its layers.
+def report(
+    architecture: Optional[str] = None, size: Optional[str] = None, model_size_info: Optional[Sequence[int]] = None,
+    label_count: int = LABEL_COUNT, overrides: Overrides = None, as_json: bool = False,
+) -> str:
+    """What `kws models` prints: all networks, or one network and its layers.
 
-    size: a name of `SIZES`, default `models.DEFAULT_SIZE`; model_size_info: integers in its place.
+    size: a name of `SIZES`, by default `models.DEFAULT_SIZE`. model_size_info: integers instead of a name.
     """
     if architecture is None:
         if size or model_size_info:
-            raise KwsError("a size is one of an architecture; name it too: kws models NAME")
+            raise KwsError("a size belongs to an architecture", "name it too: kws models NAME")
         found = rows(label_count, overrides)
-        return json.dumps(found, indent=2) if as_json else _table(found, _ROW_COLUMNS) + _NOTE.rstrip()
-    if model_size_info:
-        name, chosen = None, models.custom(architecture, model_size_info)
-    else:
-        name = size or models.DEFAULT_SIZE
-        chosen = models.published(architecture, name)
+        if as_json:
+            return json.dumps(found, indent=2)
+        shown = [dict(one, source=one["error"]) if "error" in one else one for one in found]
+        return _table(shown, _ROW_COLUMNS) + _NOTE.rstrip()
+    chosen = models.chosen(architecture, size, model_size_info)
+    name = None if model_size_info else size or models.DEFAULT_SIZE
     one = row(architecture, name, chosen, label_count, overrides)
     one["layers"] = layers(architecture, chosen, label_count, overrides)
     if as_json:
         return json.dumps([one], indent=2)
-    integers = "--model-size-info %s" % (" ".join(map(str, chosen.model_size_info)) or "(none)")
+    integers = "--model-size-info %s" % (" ".join(map(str, chosen.model_size_info)) or "(no integers)")
     settings = _features(chosen, overrides)
-    features = "features: %d frames (%g ms every %g ms) of %d coefficients, %g to %g Hz; %d labels" % (
-        (settings.frame_count, settings.window_size_ms, settings.window_stride_ms, settings.dct_coefficient_count)
-        + (settings.lower_edge_hertz, settings.upper_edge_hertz, label_count)
+    features = "features: %s, %d frames (%g ms every %g ms) of %d channels, %g to %g Hz; %d labels" % (
+        (settings.features, settings.frame_count, settings.window_size_ms, settings.window_stride_ms)
+        + (settings.channel_count, settings.lower_edge_hertz, settings.upper_edge_hertz, label_count)
     )
     layer_table = _table(one["layers"], _LAYER_COLUMNS)
     return "\n".join([_table([one], _ROW_COLUMNS), integers, features, "", layer_table + _NOTE.rstrip()])
 
 
 def _features(size, overrides):
-    return FeatureSettings(**dict(size.feature_settings, **(overrides or {})))
+    return feature_settings.chosen(overrides or {}, size.feature_settings)
 
 
 def _count(architecture, size, label_count, overrides):
@@ -124,22 +133,12 @@ def _count(architecture, size, label_count, overrides):
 
 
 def _table(entries, columns):
-    """Dicts as aligned columns (heading, key), numbers to the right."""
-    keys = [key for _, key in columns]
-    cells = [[heading for heading, _ in columns]] + [[_cell(entry.get(key)) for key in keys] for entry in entries]
-    widths = [max(len(line[index]) for line in cells) for index in range(len(columns))]
-    right = [any(isinstance(entry.get(key), (int, float)) for entry in entries) for key in keys]
-    lines = [
-        "  ".join(cell.rjust(width) if end else cell.ljust(width) for cell, width, end in zip(line, widths, right))
-        for line in cells
-    ]
-    errors = [""] + [entry.get("error", "") for entry in entries]
-    return "\n".join((line.rstrip() + ("  " + error if error else "")) for line, error in zip(lines, errors))
+    alignment, headings, keys = zip(*columns)
+    cells = [[_cell(entry.get(key)) for key in keys] for entry in entries]
+    return console.table([headings] + cells, "".join(alignment))
 
 
 def _cell(value):
-    if value is None:
-        return "-"
     if isinstance(value, int):
         return "{:,}".format(value)
-    return " x ".join(map(str, value)) if isinstance(value, list) else str(value)
+    return " x ".join(map(str, value)) if isinstance(value, list) else value

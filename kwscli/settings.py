@@ -18,72 +18,7 @@ def setting(
     })
 
 
-@dataclass(frozen=True)
-class FeatureSettings:
-    """What a clip is and how it becomes features (Mel-frequency cepstral coefficients)."""
-
-    sample_rate: int = setting(16000, "Samples per second of every clip.", minimum=1000, maximum=192000)
-    clip_duration_ms: int = setting(
-        1000, "Length of a clip; recordings are cut or padded to it.", minimum=10, maximum=60000
-    )
-    window_size_ms: float = setting(40.0, "Length of one analysis window.", minimum=1)
-    window_stride_ms: float = setting(20.0, "Step from one analysis window to the next.", minimum=1)
-    dct_coefficient_count: int = setting(10, "Cepstral coefficients kept of each frame.", minimum=1)
-    filterbank_channel_count: int = setting(40, "Mel filters a frame is measured with.", minimum=1, maximum=1000)
-    lower_edge_hertz: float = setting(20.0, "Where the lowest mel filter begins.", minimum=0)
-    upper_edge_hertz: float = setting(4000.0, "Where the highest mel filter ends.", minimum=1)
-
-    def __post_init__(self):
-        if self.window_size_samples > self.clip_samples:
-            raise KwsError(
-                "--window-size-ms %g is longer than the clip of %d ms; "
-                "choose a shorter window or a longer --clip-duration-ms"
-                % (self.window_size_ms, self.clip_duration_ms)
-            )
-        if self.window_stride_ms > self.clip_duration_ms:
-            raise KwsError(
-                "--window-stride-ms %g is longer than the clip of %d ms; choose a shorter stride"
-                % (self.window_stride_ms, self.clip_duration_ms)
-            )
-        if self.dct_coefficient_count > self.filterbank_channel_count:
-            raise KwsError(
-                "--dct-coefficient-count %d is more than the %d mel filters; raise --filterbank-channel-count"
-                % (self.dct_coefficient_count, self.filterbank_channel_count)
-            )
-        if not self.lower_edge_hertz < self.upper_edge_hertz <= self.sample_rate / 2:
-            raise KwsError(
-                "the mel filters must lie between 0 Hz and half the sample rate: "
-                "found %g to %g Hz at %d samples a second"
-                % (self.lower_edge_hertz, self.upper_edge_hertz, self.sample_rate)
-            )
-
-    @property
-    def clip_samples(self):
-        return self.sample_rate * self.clip_duration_ms // 1000
-
-    @property
-    def window_size_samples(self):
-        return int(self.sample_rate * self.window_size_ms / 1000)
-
-    @property
-    def window_stride_samples(self):
-        return int(self.sample_rate * self.window_stride_ms / 1000)
-
-    @property
-    def frame_count(self):
-        return 1 + (self.clip_samples - self.window_size_samples) // self.window_stride_samples
-
-    @property
-    def shape(self):
-        """(frame_count, dct_coefficient_count)."""
-        return self.frame_count, self.dct_coefficient_count
-
-    @property
-    def feature_count(self):
-        """Values a clip has for the network: `frame_count` x `dct_coefficient_count`."""
-        return self.frame_count * self.dct_coefficient_count
-
-
+SAMPLE_RATE = 16000  # of Speech Commands
 KEYWORDS = ("yes", "no", "up", "down", "left", "right", "on", "off", "stop", "go")
 
 
@@ -100,7 +35,7 @@ class PrepareSettings:
     """How recordings become prepared data."""
 
     sample_rate: int = setting(
-        FeatureSettings.sample_rate, "Samples per second that every recording is converted to.",
+        SAMPLE_RATE, "Samples per second that every recording is converted to.",
         minimum=1000, maximum=192000,
     )
     validation_percentage: float = _speakers("validation", 10.0)

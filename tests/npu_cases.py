@@ -17,7 +17,8 @@ from kwscli.errors import KwsError
 from kwscli.labels import labels_of
 from kwscli.models import network
 from kwscli.runs import checkpoint, run_directory
-from kwscli.settings import DataSettings, FeatureSettings, TrainSettings
+from kwscli.settings import DataSettings, TrainSettings
+from kwscli.sound.feature_settings import FeatureSettings
 
 BATCH = 4
 DESCRIPTION = run_directory.Description(

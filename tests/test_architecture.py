@@ -17,7 +17,7 @@ COMMANDS = "bench doctor evaluate label list_models"
 ARROWS = {
     "sound": ("", ""),
     "data": ("sound", ""),
-    "models": ("", "graph network"),
+    "models": ("sound", "graph network"),
     "devices": ("", "session"),
     "runs": ("data devices models sound", "checkpoint"),
     "workers": ("devices", "collective"),
@@ -26,7 +26,7 @@ ARROWS = {
     "export": ("classifiers data devices models runs sound", "frozen_graph pb pb_features"),
     "evaluate": ("classifiers data sound", ""),
     "label": ("classifiers data sound", ""),
-    "list_models": ("models", ""),
+    "list_models": ("models sound", ""),
     "doctor": ("devices workers", ""),
     "guides": ("", ""),
     "bench": ("*", "*"),
@@ -140,6 +140,10 @@ def test_help_waits_for_no_large_library(arguments):
 def test_modules_that_do_not_need_tensorflow_start_without_it():
     light = [name for name in MODULES if not needs_tensorflow(name) and name not in ("__init__", "__main__")]
     assert "tensorflow" not in loaded_after("import " + ", ".join("kwscli." + name for name in light))
+
+
+def test_the_settings_of_features_need_no_large_library():
+    assert loaded_after("from kwscli.sound import feature_settings") == []
 
 
 def test_prepare_needs_no_tensorflow(tmp_path):

@@ -1,5 +1,6 @@
 """What augmentation may do to a clip, for any clip and any draw."""
 import numpy as np
+import pytest
 from hypothesis import given, settings as hypothesis_settings, strategies as st
 
 from kwscli.settings import DataSettings
@@ -9,16 +10,23 @@ RATE, CLIP = 16000, 400
 QUICK = hypothesis_settings(max_examples=60, deadline=None, derandomize=True, database=None)
 
 
-def augmentation(shift=0, volume=0.0, noise=0, position=0.0):
-    return augment.Augmentation(np.array([shift]), np.array([volume]), np.array([noise]), np.array([position]))
+def augmentation(shift=0, volume=0.0, noise=0, position=0.0, background=()):
+    noises = augment.BackgroundNoise(background, np.array([volume]), np.array([noise]), np.array([position]))
+    return augment.Drawn([augment.TimeShift(np.array([shift])), noises], np.array([0]))
 
 
 def recording(count, seed=0):
     return np.random.RandomState(seed).randint(-32768, 32768, count).astype(np.int16)
 
 
-def one(samples, start, change, background=()):
-    return augment.mix([samples], np.array([start]), change, background, CLIP)[0]
+def one(samples, start, drawn):
+    return drawn.clips([samples], np.array([start]), CLIP)[0]
+
+
+def drawn_from(seed, silent, settings, backgrounds, kind):
+    """What one kind of augmentation draws for clips of a training batch."""
+    batch = augment.Batch(silent, [recording(500, number) for number in range(backgrounds)], RATE, settings)
+    return kind.draw(np.random.RandomState(seed), batch)
 
 
 @QUICK
@@ -44,7 +52,7 @@ def test_later_is_positive():
 )
 def test_noise_is_the_recording_times_the_volume_and_the_sum_stays_in_bounds(volume, position, length, silent, seed):
     samples, noise = recording(CLIP, seed), recording(length, seed + 1)
-    clip = one(None if silent else samples, 0, augmentation(0, volume, 0, position), [noise])
+    clip = one(None if silent else samples, 0, augmentation(0, volume, 0, position, [noise]))
     begin = int(position * max(1, length - CLIP + 1))
     piece = np.zeros(CLIP)
     piece[: len(noise[begin : begin + CLIP])] = noise[begin : begin + CLIP]
@@ -63,35 +71,112 @@ def test_what_is_drawn_stays_in_bounds(seed, time_shift_ms, frequency, volume, b
         time_shift_ms=time_shift_ms, background_frequency=frequency, background_volume=volume, sampling=sampling
     )
     silent = np.arange(200) % 4 == 0
-    drawn = augment.draw(np.random.RandomState(seed), silent, settings, RATE, backgrounds)
-    assert np.abs(drawn.shifts).max() <= time_shift_ms * RATE / 1000
+    shifts = drawn_from(seed, silent, settings, backgrounds, augment.TimeShift).shifts
+    assert np.abs(shifts).max() <= time_shift_ms * RATE / 1000
+    noise = drawn_from(seed, silent, settings, backgrounds, augment.BackgroundNoise)
     loudest = np.where(silent & (sampling == "epoch"), 1.0, volume) * (backgrounds > 0)
-    assert (drawn.volumes >= 0).all() and (drawn.volumes <= loudest).all()
-    assert (drawn.noises >= 0).all() and (drawn.noises < max(1, backgrounds)).all()
-    assert (drawn.positions >= 0).all() and (drawn.positions < 1).all()
-    again = augment.draw(np.random.RandomState(seed), silent, settings, RATE, backgrounds)
-    assert all(np.array_equal(*pair) for pair in zip(drawn, again))
+    assert (noise.volumes >= 0).all() and (noise.volumes <= loudest).all()
+    assert (noise.noises >= 0).all() and (noise.noises < max(1, backgrounds)).all()
+    assert (noise.positions >= 0).all() and (noise.positions < 1).all()
+    np.testing.assert_array_equal(drawn_from(seed, silent, settings, backgrounds, augment.TimeShift).shifts, shifts)
+    again = drawn_from(seed, silent, settings, backgrounds, augment.BackgroundNoise)
+    for name in ("volumes", "noises", "positions"):
+        np.testing.assert_array_equal(getattr(again, name), getattr(noise, name))
 
 
 def test_the_shares_are_those_asked_for():
     silent = np.arange(20000) % 2 == 0
-    drawn = augment.draw(np.random.RandomState(0), silent, DataSettings(), RATE, 6)
+    drawn = drawn_from(0, silent, DataSettings(), 6, augment.BackgroundNoise)
     noisy = drawn.volumes > 0
     assert abs(noisy[~silent].mean() - 0.8) < 0.02
     assert abs(noisy[silent].mean() - (1 - augment.DIGITAL_SILENCE)) < 0.02
-    assert drawn.shifts.min() == -1600 and drawn.shifts.max() == 1600
     assert set(drawn.noises) == set(range(6))
+    shifts = drawn_from(0, silent, DataSettings(), 6, augment.TimeShift).shifts
+    assert shifts.min() == -1600 and shifts.max() == 1600
 
 
 def test_evaluation_leaves_recordings_as_they_are():
     silent = np.arange(1000) % 2 == 0
-    drawn = augment.for_evaluation(np.random.RandomState(0), silent, 6)
-    assert not drawn.shifts.any() and not drawn.volumes[~silent].any()
-    assert abs((drawn.volumes[silent] == 0).mean() - augment.DIGITAL_SILENCE) < 0.05
-    assert not augment.for_evaluation(np.random.RandomState(0), silent, 0).volumes.any()
+    background = [np.full(CLIP, 32767, np.int16)]
+    recordings = [None if one else recording(CLIP, seed=3) for one in silent]
+    starts = np.zeros(1000, int)
+    clips = augment.for_evaluation(np.random.RandomState(0), silent, background).clips(recordings, starts, CLIP)
+    assert (clips[~silent] == recording(CLIP, seed=3) / np.float32(32768)).all()
+    assert abs((clips[silent] == 0).all(axis=1).mean() - augment.DIGITAL_SILENCE) < 0.05
+    without_noise = augment.for_evaluation(np.random.RandomState(0), silent, [])
+    assert not without_noise.clips(recordings, starts, CLIP)[silent].any()
 
 
-def test_a_part_is_those_rows():
-    silent = np.zeros(10, bool)
-    drawn = augment.draw(np.random.RandomState(0), silent, DataSettings(), RATE, 2)
-    assert all(np.array_equal(whole[4:7], part) for whole, part in zip(drawn, drawn.part(slice(4, 7))))
+def stream_of(name):
+    return np.random.RandomState(np.array((7,) + augment.stream_key(name), np.uint32))
+
+
+def batch(count=10):
+    background = [recording(500, number) for number in range(3)]
+    return augment.Batch(np.arange(count) % 4 == 0, background, RATE, DataSettings(time_shift_ms=5.0))
+
+
+def clips_and_features(drawn, count=10):
+    recordings = [recording(2 * CLIP, row) for row in range(count)]
+    features = np.zeros((count, 4, 2), np.float32)
+    drawn.change_features(features)
+    return drawn.clips(recordings, np.full(count, CLIP // 2), CLIP), features
+
+
+@pytest.mark.parametrize("rows", [slice(4, 7), np.array([9, 0, 3])])
+def test_a_part_is_those_rows(rows):
+    whole = augment.draw(stream_of, batch())
+    recordings, starts = [recording(2 * CLIP, row) for row in range(10)], np.full(10, CLIP // 2)
+    part = whole.part(rows).clips([recordings[row] for row in np.arange(10)[rows]], starts[rows], CLIP)
+    np.testing.assert_array_equal(whole.clips(recordings, starts, CLIP)[rows], part)
+
+
+class Numbers(augment.Augmentation):
+    """Writes what it drew into the features of each clip."""
+
+    def __init__(self, numbers):
+        self.numbers = numbers
+
+    @classmethod
+    def draw(cls, rng, batch):
+        return cls(rng.random_sample(len(batch.silent)))
+
+    def features(self, row, features):
+        features += self.numbers[row]
+
+
+def test_another_augmentation_changes_nothing_about_the_others(monkeypatch):
+    clips, features = clips_and_features(augment.draw(stream_of, batch()))
+    assert not features.any()
+    monkeypatch.setattr(augment, "AUGMENTATIONS", {"numbers": Numbers.draw, **augment.AUGMENTATIONS})
+    same_clips, features = clips_and_features(augment.draw(stream_of, batch()))
+    np.testing.assert_array_equal(same_clips, clips)
+    assert len(np.unique(features[:, 0, 0])) == 10
+
+
+def test_each_augmentation_draws_from_a_stream_of_its_own(monkeypatch):
+    def drawn(*names):
+        numbers = {}
+
+        def draw_of(name):
+            return lambda rng, batch: numbers.update({name: tuple(rng.random_sample(3))}) or augment.Augmentation()
+
+        monkeypatch.setattr(augment, "AUGMENTATIONS", {name: draw_of(name) for name in names})
+        augment.draw(stream_of, batch())
+        return numbers
+
+    together = drawn("gain", "time_shift", "reverb", "spec_augment")
+    assert len(set(together.values())) == 4
+    assert drawn("reverb") == {"reverb": together["reverb"]}
+    assert drawn("spec_augment", "gain", "time_shift", "reverb") == together
+
+
+def test_augmentations_apply_in_order_and_to_the_features_of_their_own_clips():
+    class Double(augment.Augmentation):
+        def features(self, row, features):
+            features *= 2
+
+    drawn = augment.Drawn([Numbers(np.arange(10.0)), Double()], np.arange(10)).part(slice(2, 5))
+    features = np.ones((3, 4, 2), np.float32)
+    drawn.change_features(features)
+    assert features[:, 1, 1].tolist() == [6.0, 8.0, 10.0]

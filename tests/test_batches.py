@@ -9,7 +9,8 @@ import pytest
 
 from kwscli.data import batches
 from kwscli.errors import KwsError
-from kwscli.settings import DataSettings, EvaluationSettings, FeatureSettings
+from kwscli.settings import DataSettings, EvaluationSettings
+from kwscli.sound.feature_settings import FeatureSettings
 
 FEATURES = FeatureSettings(sample_rate=1000, clip_duration_ms=100, upper_edge_hertz=500.0)
 KEYWORDS = ("yes", "no")

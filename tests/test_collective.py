@@ -20,7 +20,8 @@ from kwscli.devices.device_settings import DeviceSettings  # noqa: E402
 from kwscli.errors import KwsError  # noqa: E402
 from kwscli.models import network  # noqa: E402
 from kwscli.runs import run_directory  # noqa: E402
-from kwscli.settings import DataSettings, FeatureSettings, TrainSettings  # noqa: E402
+from kwscli.settings import DataSettings, TrainSettings  # noqa: E402
+from kwscli.sound.feature_settings import FeatureSettings  # noqa: E402
 from kwscli.training import diagnostics  # noqa: E402
 from kwscli.workers import cluster  # noqa: E402
 from kwscli.workers.collective import Collective  # noqa: E402
@@ -44,7 +45,7 @@ def batch(step, rank, size):
     """This rank's part of the global batch of a step."""
     rng = np.random.RandomState(step)
     settings = described(1).features
-    features = rng.randn(2 * BATCH, settings.frame_count, settings.dct_coefficient_count).astype(np.float32)
+    features = rng.randn(2 * BATCH, *settings.shape).astype(np.float32)
     part = slice(rank * 2 * BATCH // size, (rank + 1) * 2 * BATCH // size)
     return features[part], rng.randint(len(LABELS), size=2 * BATCH)[part]
 

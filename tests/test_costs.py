@@ -7,8 +7,8 @@ import pytest
 
 from kwscli import list_models
 from kwscli.errors import KwsError
-from kwscli.models import ARCHITECTURES, Size, costs, custom, load, published
-from kwscli.settings import FeatureSettings
+from kwscli.models import ARCHITECTURES, Size, chosen, costs, custom, load, published
+from kwscli.sound.feature_settings import FEATURES, FeatureSettings
 
 # Hello Edge, arXiv 1711.07128, computed from its layer sizes: weights and biases, MACs, bytes of 8-bit weights and of
 # the two largest tensors alive; then the KB and the operations (2 x MACs) that the paper prints.
@@ -95,7 +95,22 @@ def test_the_size_of_given_integers():
     assert custom("lstm", (98, 144)) == published("lstm", "s")
     assert custom("lstm", [98, 145]) == Size((98, 145))  # its sizes share no feature setting
     assert custom("dnn", (9,)).feature_settings == {"window_stride_ms": 40.0}
-    assert custom("bc_resnet", (10,)).feature_settings["dct_coefficient_count"] == 40
+    assert custom("bc_resnet", (10,)).feature_settings["features"] == "log_mel"
+
+
+def test_a_name_and_integers_for_one_size_are_refused():
+    assert chosen("lstm", "m") == published("lstm", "m") == chosen("lstm", None, (130, 280))
+    assert chosen("lstm") == published("lstm", "s")
+    for choose in (chosen, list_models.report):
+        with pytest.raises(KwsError, match="--model-size and --model-size-info both say .*; give one of them"):
+            choose("lstm", "m", (98, 144))
+
+
+@pytest.mark.parametrize("kind", FEATURES)
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_every_architecture_takes_every_kind_of_features(architecture, kind):
+    net = counted(architecture, "s", features=kind)
+    assert net.layers[-1].output_shape == (12,)
 
 
 def test_sizes_by_the_names_of_the_paper_and_by_letter():
@@ -107,7 +122,7 @@ def test_sizes_by_the_names_of_the_paper_and_by_letter():
 @pytest.mark.parametrize(
     "architecture, size, words",
     [
-        ("ds_cn", "s", ["ds_cn", "there are", "ds_cnn", "bc_resnet"]),
+        ("ds_cn", "s", ["ds_cn", "choose one of", "ds_cnn", "bc_resnet"]),
         ("gru", "xl", ["gru", "xl", "s, m, l"]),
         ("bc_resnet", "7", ["bc_resnet", "7", "1, 1.5, 2, 3, 6, 8, s, m, l"]),
     ],
@@ -157,8 +172,8 @@ def test_integers_that_make_no_network(architecture, integers, words):
         ("low_latency_conv", {"dct_coefficient_count": 7}, ["nothing", "conv_1", "98 x 7"]),
         (
             "bc_resnet",
-            {"dct_coefficient_count": 24},
-            ["stage_1_block_1", "5 bands", "12 frequencies", "--dct-coefficient-count"],
+            {"filterbank_channel_count": 24},
+            ["stage_1_block_1", "5 bands", "12 frequencies", "another number of channels", "kws models NAME"],
         ),
     ],
 )
@@ -176,7 +191,7 @@ def test_rows():
     for name, (parameters, _, memory_bytes, _, _) in HELLO_EDGE.items():
         assert (by_name[name]["parameters"], by_name[name]["memory_bytes"]) == (parameters, memory_bytes)
         assert 84 < by_name[name]["paper_accuracy"] < 96 and "1711.07128" in by_name[name]["source"]
-    assert all(row["weight_bytes"] + row["activation_bytes"] == row["memory_bytes"] for row in rows)
+    assert all(row["parameters"] + row["activation_bytes"] == row["memory_bytes"] for row in rows)
 
 
 def test_keywords_and_features_change_the_rows():
@@ -199,7 +214,10 @@ def test_reports():
         1740,
     ]
     text = list_models.report("lstm", model_size_info=(98, 144))
-    assert "78,516" in text and "25 frames (40 ms every 40 ms)" in text
+    assert "78,516" in text and "features: mfcc, 25 frames (40 ms every 40 ms) of 10 channels, 20 to 4000 Hz" in text
+    assert "features: log_mel, 98 frames (30 ms every 10 ms) of 40 channels" in list_models.report("bc_resnet")
+    few = {"features": "log_mel", "filterbank_channel_count": 3}
+    assert "shrinks to nothing in conv_1" in list_models.report(overrides=few)
     assert "38,604" in list_models.report() and "memory" in list_models.report()
     with pytest.raises(KwsError, match="kws models NAME"):
         list_models.report(size="m")

@@ -13,7 +13,8 @@ from kwscli.devices.device_settings import DeviceSettings
 from kwscli.errors import KwsError
 from kwscli.models import network
 from kwscli.runs import run_directory
-from kwscli.settings import DataSettings, FeatureSettings, TrainSettings, pick
+from kwscli.settings import DataSettings, TrainSettings, pick
+from kwscli.sound.feature_settings import FeatureSettings
 from kwscli.training import diagnostics
 
 DUMP = {"data_dump_flag": True, "data_dump_step": "2|4-5"}

@@ -10,7 +10,8 @@ from kwscli import evaluate
 from kwscli.data import prepare
 from kwscli.errors import KwsError
 from kwscli.metrics import Result
-from kwscli.settings import DataSettings, FeatureSettings
+from kwscli.settings import DataSettings
+from kwscli.sound.feature_settings import FeatureSettings
 
 LABELS = ("_silence_", "_unknown_", "yes", "no")
 SETTINGS = DataSettings(wanted_words=("yes", "no"))

@@ -20,15 +20,17 @@ from kwscli.export import freeze as freezing, frozen_graph as exported_graph
 from kwscli.labels import labels_of
 from kwscli.models import network
 from kwscli.runs import run_directory
-from kwscli.settings import DataSettings, FeatureSettings, TrainSettings
+from kwscli.settings import DataSettings, TrainSettings
 from kwscli.sound import audio
-from kwscli.sound.features import mfcc
+from kwscli.sound.feature_settings import FeatureSettings
+from kwscli.sound.features import features as features_of
 
 KEYWORDS = ("yes", "no")
 SETTINGS = {
     "40/20 ms": {},
     "30/10 ms": {"window_size_ms": 30.0, "window_stride_ms": 10.0, "dct_coefficient_count": 40},
     "8 kHz": {"sample_rate": 8000},
+    "log mel": {"features": "log_mel", "window_size_ms": 30.0, "upper_edge_hertz": 7600.0},
     "1.5 s, odd window": {"clip_duration_ms": 1500, "window_size_ms": 33.3, "upper_edge_hertz": 7600.0},
 }
 PUBLISHED = "DS_CNN_S CNN_S DNN_S CRNN_S GRU_S LSTM_S Basic_LSTM_S".split()
@@ -101,7 +103,7 @@ def test_frozen_graphs_give_the_checkpoints_scores(features, tmp_path):
     assert max(one.difference for one in written.values()) < 1e-4
     wavs = [wav_of(clip, settings.sample_rate) for clip in clips]
     np.testing.assert_allclose(raw_scores(written["pb"].path, "wav_data", wavs), wanted, atol=1e-5)
-    rows = mfcc(clips, settings).reshape(len(clips), 1, -1)
+    rows = features_of(clips, settings).reshape(len(clips), 1, -1)
     scores = raw_scores(written["pb-features"].path, "fingerprint_input", rows)
     np.testing.assert_allclose(scores, wanted, atol=1e-5)
 

@@ -10,8 +10,8 @@ import soundfile
 
 from kwscli import label
 from kwscli.errors import KwsError
-from kwscli.settings import FeatureSettings
 from kwscli.sound import audio
+from kwscli.sound.feature_settings import FeatureSettings
 
 LABELS = ("_silence_", "_unknown_", "yes", "no")
 

@@ -7,10 +7,9 @@ import pytest
 import tensorflow.compat.v1 as tf
 
 from kwscli.errors import KwsError
-from kwscli.models import ARCHITECTURES, bc_resnet, costs, load, published
+from kwscli.models import ARCHITECTURES, costs, load, published
 from kwscli.models.graph import GraphLayers
-from kwscli.settings import FeatureSettings
-from kwscli.sound.features import mfcc
+from kwscli.sound.feature_settings import FeatureSettings
 
 # What TFLite, ONNX and Ascend's atc all convert: no control flow, no strings, no state.
 CONVERTIBLE = set(
@@ -42,7 +41,7 @@ class Network:
         self.clips = np.random.RandomState(0).randn(*self.features.shape.as_list()).astype(np.float32)
 
     def placeholder(self):
-        shape = self.batch_size, self.settings.frame_count, self.settings.dct_coefficient_count
+        shape = (self.batch_size, *self.settings.shape)
         return tf.placeholder(tf.float32, shape, name="fingerprint_input")
 
     def logits(self, training, features=None, **layers):
@@ -91,7 +90,7 @@ def test_variables_are_those_counted(architecture, size):
     settings = FeatureSettings(**features)
     net = costs.count(architecture, model_size_info, settings, 12)
     with tf.Graph().as_default():
-        features = tf.placeholder(tf.float32, (1, settings.frame_count, settings.dct_coefficient_count))
+        features = tf.placeholder(tf.float32, (1, *settings.shape))
         logits = load(architecture).build(GraphLayers(training=False), features, 12, model_size_info)
         variables = tf.global_variables()
     assert logits.shape.as_list() == [1, 12]
@@ -198,15 +197,6 @@ def test_unequal_strides_of_a_depthwise_convolution(stride, padding):
         expected = tf.nn.conv2d(tf.constant(x), tf.constant(full), strides=(1,) + stride + (1,), padding=padding)
         tf.global_variables()[0].load(kernel, session)
         assert np.abs(np.subtract(*session.run([y, expected]))).max() < 1e-5
-
-
-def test_cosine_transform_is_undone():
-    clips = np.random.RandomState(0).uniform(-1, 1, (1, 16000)).astype(np.float32)
-    few, all_of_them = [FeatureSettings(dct_coefficient_count=count) for count in (10, 40)]
-    log_mel = mfcc(clips, all_of_them) @ bc_resnet.inverse_dct(40)
-    orders, channels = np.arange(10)[:, np.newaxis], np.arange(40) + 0.5
-    dct = np.sqrt(2 / 40) * np.cos(np.pi / 40 * orders * channels)
-    assert np.abs(log_mel @ dct.T - mfcc(clips, few)).max() < 1e-3
 
 
 def test_a_map_that_shrinks_to_nothing_names_its_layer():

@@ -11,8 +11,8 @@ import tensorflow.compat.v1 as tf
 
 from kwscli.models import load, published
 from kwscli.models.graph import GraphLayers
-from kwscli.settings import FeatureSettings
-from kwscli.sound.features import mfcc
+from kwscli.sound.feature_settings import FeatureSettings
+from kwscli.sound.features import features
 
 DATA = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "..", "shared", "data")
 
@@ -156,15 +156,15 @@ def test_published_weights_give_the_published_scores(name, clips, record_propert
     for row, clip in zip(padded, clips):
         row[: len(clip)] = clip[: len(row)] / 32768.0
     with tf.Graph().as_default(), tf.Session() as session:
-        features = tf.placeholder(tf.float32, (len(clips), settings.frame_count, settings.dct_coefficient_count))
-        scores = tf.nn.softmax(load(architecture).build(GraphLayers(False), features, 12, size.model_size_info))
+        given = tf.placeholder(tf.float32, (len(clips), *settings.shape))
+        scores = tf.nn.softmax(load(architecture).build(GraphLayers(False), given, 12, size.model_size_info))
         moved = PUBLISHED[name](constants)
         values = {"%s/%s" % (layer, key): value for layer, part in moved.items() for key, value in part.items()}
         variables = {variable.op.name: variable for variable in tf.global_variables()}
         assert set(values) == set(variables)
         for key, variable in variables.items():
             variable.load(values[key].reshape(variable.shape.as_list()), session)
-        difference = np.abs(session.run(scores, {features: mfcc(padded, settings)}) - expected).max()
+        difference = np.abs(session.run(scores, {given: features(padded, settings)}) - expected).max()
     record_property("largest_difference", float(difference))
     print("%s: largest difference of scores %.1e over %d clips" % (name, difference, len(clips)))
     assert difference < 1e-4

@@ -2,7 +2,7 @@
 import shutil
 
 import pytest
-from test_train import arguments, break_off, data, losses, STEP, train  # noqa: F401  (data is a fixture)
+from test_train import STEP, arguments, break_off, data, losses, train  # noqa: F401  (data is a fixture)
 
 from kwscli import flags
 from kwscli.errors import KwsError

@@ -7,7 +7,8 @@ import pytest
 from kwscli import settings
 from kwscli.devices.device_settings import DeviceSettings
 from kwscli.errors import KwsError
-from kwscli.settings import DataSettings, FeatureSettings, TrainSettings
+from kwscli.settings import DataSettings, TrainSettings
+from kwscli.sound.feature_settings import FeatureSettings
 
 CLASSES = (FeatureSettings, DataSettings, TrainSettings, DeviceSettings)
 
@@ -36,7 +37,7 @@ def test_samples_and_frames(values, clip, window, stride, frames):
     features = FeatureSettings(**values)
     assert (features.clip_samples, features.window_size_samples) == (clip, window)
     assert (features.window_stride_samples, features.frame_count) == (stride, frames)
-    assert features.feature_count == 10 * frames
+    assert (features.shape, features.feature_count) == ((frames, 10), 10 * frames)
 
 
 def test_the_learning_rate_follows_the_phases():
@@ -49,9 +50,11 @@ def test_the_learning_rate_follows_the_phases():
     (FeatureSettings, {"window_size_ms": 1001.0}, "--window-size-ms 1001 is longer than the clip of 1000 ms"),
     (FeatureSettings, {"window_stride_ms": 1e9}, r"--window-stride-ms 1e\+09 is longer than the clip of 1000 ms"),
     (FeatureSettings, {"dct_coefficient_count": 41}, "--dct-coefficient-count 41 is more than the 40 mel filters"),
-    (FeatureSettings, {"upper_edge_hertz": 8001.0}, "found 20 to 8001 Hz at 16000 samples a second"),
-    (FeatureSettings, {"lower_edge_hertz": 4000.0}, "found 4000 to 4000 Hz"),
-    (FeatureSettings, {"sample_rate": 4000}, "found 20 to 4000 Hz at 4000 samples a second"),
+    (FeatureSettings, {"upper_edge_hertz": 8001.0},
+     "filters cannot go from 20 to 8001 Hz at 16000 samples per second; .*at most 8000$"),
+    (FeatureSettings, {"lower_edge_hertz": 4000.0}, "filters cannot go from 4000 to 4000 Hz"),
+    (FeatureSettings, {"sample_rate": 4000}, "filters cannot go from 20 to 4000 Hz at 4000 samples per second"),
+    (FeatureSettings, {"features": "log_mel", "upper_edge_hertz": 8001.0}, "filters cannot go from 20 to 8001 Hz"),
     (DataSettings, {"validation_percentage": 60.0, "testing_percentage": 40.0}, "add up to 100; leave something"),
     (TrainSettings, {"how_many_training_steps": (10,)}, r"3 phases .*--how-many-training-steps 1 \(10\); give"),
     (TrainSettings, {"learning_rate": (0.1, 0.1, 0.0)}, "must be greater than zero in every phase"),

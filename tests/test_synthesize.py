@@ -12,8 +12,9 @@ import pytest
 from kwscli.data import synthesize as module
 from kwscli.data.synthesize import ACCENTS, DEFAULT_WORDS, SPEAKERS, VARIANTS, synthesize
 from kwscli.errors import KwsError
-from kwscli.settings import KEYWORDS, FeatureSettings
-from kwscli.sound.features import mfcc
+from kwscli.settings import KEYWORDS
+from kwscli.sound.feature_settings import FeatureSettings
+from kwscli.sound.features import features as features_of
 
 WORDS = ("yes", "stop")
 VOICES = (("en-us", "m3"), ("en-gb-scotland", "f4"), ("en", "klatt2"))
@@ -109,7 +110,7 @@ def _aligned(folder, word, speaker):
     """Features [15, coefficients] of a clip, from the beginning of the word to its end."""
     clip = read(folder / word / ("%s-%s_nohash_0.wav" % speaker))
     loud = np.flatnonzero(np.abs(clip) > 0.1 * np.abs(clip).max()) // 320
-    found = mfcc(clip[np.newaxis], FeatureSettings())[0]
+    found = features_of(clip[np.newaxis], FeatureSettings())[0]
     return found[np.linspace(loud[0], loud[-1], 15).round().astype(int).clip(0, len(found) - 1), 1:]
 
 

@@ -6,7 +6,7 @@ import numpy as np
 from ..errors import KwsError
 from ..runs import checkpoint, run_directory
 from ..runs.description import Description
-from ..sound.features import mfcc
+from ..sound.features import features
 from .classifier import Classifier, in_batches
 
 
@@ -18,7 +18,7 @@ class CheckpointClassifier(Classifier):
         self._session, self._inference = session, inference
 
     def scores(self, clips: np.ndarray) -> np.ndarray:
-        return in_batches(self._scores, mfcc(clips, self.features))
+        return in_batches(self._scores, features(clips, self.features))
 
     def _scores(self, features):
         return self._session.run(self._inference.scores, {self._inference.features: features})

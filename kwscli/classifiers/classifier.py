@@ -4,7 +4,8 @@ from typing import Any, Callable, Tuple
 
 import numpy as np
 
-from ..settings import DataSettings, FeatureSettings
+from ..settings import DataSettings
+from ..sound.feature_settings import FeatureSettings
 
 BATCH = 100  # clips that are scored at once
 

@@ -13,9 +13,10 @@ from ..devices import session
 from ..errors import KwsError
 from ..labels import read_labels
 from ..runs.description import Description
-from ..settings import DataSettings, FeatureSettings
+from ..settings import DataSettings
 from ..sound import audio
-from ..sound.features import mfcc
+from ..sound.feature_settings import FeatureSettings
+from ..sound.features import features as features_of
 from .classifier import BATCH, Classifier, in_full_batches
 
 WAV_INPUT, FEATURES_INPUT, OUTPUT = "wav_data", "fingerprint_input", "labels_softmax"
@@ -37,7 +38,7 @@ class FrozenGraphClassifier(Classifier):
         if self._input == WAV_INPUT:  # such a graph takes one WAV file per call
             return np.concatenate([self._run(audio.wav_bytes(clip, self.features.sample_rate)) for clip in clips])
         shape = _shape_of(self._session, self._input)
-        features = mfcc(clips, self.features).reshape([-1] + shape[1:])
+        features = features_of(clips, self.features).reshape([-1] + shape[1:])
         return in_full_batches(self._run, features, shape[0] or min(BATCH, len(clips)))
 
     def _run(self, value):

@@ -16,9 +16,10 @@ import numpy as np
 from ..console import say
 from ..errors import KwsError
 from ..labels import SILENCE_INDEX, UNKNOWN_INDEX
-from ..settings import DataSettings, EvaluationSettings, FeatureSettings
+from ..settings import DataSettings, EvaluationSettings
 from ..sound import augment
-from ..sound.features import mfcc
+from ..sound.feature_settings import FeatureSettings
+from ..sound.features import features
 from .dataset import Dataset, check_sample_rate
 
 # The second number of a seed: one for each stream of random numbers, so that no two streams are alike.
@@ -79,7 +80,7 @@ class Selection:
         """Augmented clips [n, clip_samples] float32 of the recordings with these numbers (-1: silence)."""
         starts = self.dataset.starts(clip_samples)
         recordings = [None if number == _SILENT else self.dataset.recording(number) for number in numbers]
-        return augment.mix(recordings, starts[numbers], augmentation, self.dataset.background, clip_samples)
+        return augmentation.clips(recordings, starts[numbers], clip_samples)
 
     def targets_of(self, numbers: np.ndarray) -> np.ndarray:
         """The label index of each of these recordings (-1: silence) [n] int32."""
@@ -136,20 +137,26 @@ class TrainingStream:
 
     def clips(self, step: int) -> Tuple[np.ndarray, np.ndarray]:
         """The batch of a step, counted from 1: clips [batch, clip_samples] float32 and targets [batch] int32."""
+        return self._clips(step)[:2]
+
+    def batch(self, step: int) -> Tuple[np.ndarray, np.ndarray]:
+        """The batch of a step: features [batch, frame_count, channel_count] and targets [batch]."""
+        clips, targets, augmentation = self._clips(step)
+        found = features(clips, self._features, np.float32)
+        augmentation.change_features(found)
+        return found, targets
+
+    def _clips(self, step):
+        """(clips, targets, their augmentation) of a step."""
         numbers = self._numbers(step)
-        background_count = len(self._selection.dataset.background)
-        rng = rng_of(self._seed, _AUGMENT, step)
+        background, rate = self._selection.dataset.background, self._features.sample_rate
         augmentation = augment.draw(
-            rng, numbers == _SILENT, self._settings, self._features.sample_rate, background_count
+            lambda name: rng_of(self._seed, _AUGMENT, step, *augment.stream_key(name)),
+            augment.Batch(numbers == _SILENT, background, rate, self._settings),
         )
         numbers, augmentation = numbers[self._mine], augmentation.part(self._mine)
         clips = self._selection.clips(numbers, augmentation, self._features.clip_samples)
-        return clips, self._selection.targets_of(numbers)
-
-    def batch(self, step: int) -> Tuple[np.ndarray, np.ndarray]:
-        """The batch of a step: features [batch, frame_count, dct_coefficient_count] and targets [batch]."""
-        clips, targets = self.clips(step)
-        return mfcc(clips, self._features, np.float32), targets
+        return clips, self._selection.targets_of(numbers), augmentation
 
 
 class EvaluationSet:
@@ -168,7 +175,7 @@ class EvaluationSet:
         )
         rng = rng_of(EVALUATION_SEED, _EVALUATION)
         self._numbers = self._selection.order(rng)
-        self._augmentation = augment.for_evaluation(rng, self._numbers == _SILENT, len(dataset.background))
+        self._augmentation = augment.for_evaluation(rng, self._numbers == _SILENT, dataset.background)
         self.targets = self._selection.targets_of(self._numbers)
 
     def __len__(self) -> int:

@@ -9,7 +9,7 @@ from ..classifiers.frozen_graph import DESCRIPTION_ATTRIBUTE, OUTPUT
 from ..models import network
 from ..runs import checkpoint
 from ..runs.description import Description
-from ..settings import FeatureSettings
+from ..sound.feature_settings import FeatureSettings
 
 # Attributes that TensorFlow 2.x writes and that 1.15, which the field's scripts and Ascend use, refuses to read. In our
 # graphs they all have their defaults; if one had not, the comparison of the scores would fail.

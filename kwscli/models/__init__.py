@@ -1,9 +1,10 @@
-"""The architectures. Each is one file: its paper, its published `SIZES`, and one `build()`.
+"""The architectures. Each one is a file with its paper, its published `SIZES` and its `build()`.
 
 To add one, write `kwscli/models/NAME.py` and put NAME below; flags, `kws models` and the tests follow.
 """
 import importlib
-from typing import Any, Dict, NamedTuple, Optional, Tuple
+from types import ModuleType
+from typing import Any, Dict, NamedTuple, Optional, Sequence, Tuple
 
 from ..errors import KwsError
 
@@ -25,12 +26,15 @@ ARCHITECTURES = (
 )
 DEFAULT_SIZE = "s"
 
-# What several architectures share: the source of their accuracy, the meaning of the integers of a convolution, and the
-# features and the share of dropped units that TensorFlow's `speech_commands` example trains with.
+# What several architectures share: the source of their accuracy, the meaning of a convolution's integers, and the
+# features and the dropout rate that TensorFlow's `speech_commands` example trains with.
 HELLO_EDGE = "arXiv 1711.07128 (V1, 12 labels)"
 CONVOLUTION = ("filters", "kernel height", "kernel width", "stride in time", "stride in frequency")
 SPEECH_COMMANDS = {"window_size_ms": 30.0, "window_stride_ms": 10.0, "dct_coefficient_count": 40}
 SPEECH_COMMANDS_DROPOUT = 0.5
+
+Layers = Any  # `graph.GraphLayers` or `costs.CostLayers`, which have the same methods
+Tensor = Any  # what these methods take and return: a tf.Tensor or a `costs.Tensor`
 
 
 class Size(NamedTuple):
@@ -39,29 +43,29 @@ class Size(NamedTuple):
     model_size_info: Tuple[int, ...]
     feature_settings: Dict[str, Any] = {}  # where they differ from the defaults of `FeatureSettings`
     paper_accuracy: Optional[float] = None  # percent
-    source: str = ""  # of the accuracy: paper, data set
+    source: str = ""  # of the accuracy: paper and data set
 
 
-def load(architecture):
-    """The module of an architecture, imported only now."""
+def load(architecture: str) -> ModuleType:
+    """The module of an architecture. It is imported only now."""
     if architecture not in ARCHITECTURES:
-        raise KwsError("unknown architecture %s; there are: %s" % (architecture, ", ".join(ARCHITECTURES)))
+        raise KwsError("there is no architecture %s" % architecture, "choose one of %s" % ", ".join(ARCHITECTURES))
     return importlib.import_module("." + architecture, __name__)
 
 
-def published(architecture, size=DEFAULT_SIZE):
-    """The `Size` of an architecture by its name in the paper, or by s, m, l."""
+def published(architecture: str, size: str = DEFAULT_SIZE) -> Size:
+    """The `Size` of an architecture by its name in the paper, or by s, m or l."""
     module = load(architecture)
     aliases = getattr(module, "ALIASES", {})
     name = aliases.get(size, size)
     if name not in module.SIZES:
         known = list(module.SIZES) + list(aliases)
-        raise KwsError("%s has no size %s; its sizes are: %s" % (architecture, size, ", ".join(known)))
+        raise KwsError("%s has no size %s" % (architecture, size), "its sizes are: %s" % ", ".join(known))
     return module.SIZES[name]
 
 
-def custom(architecture, model_size_info):
-    """The `Size` of given integers: the published one that has them, else one with what all published sizes share."""
+def custom(architecture: str, model_size_info: Sequence[int]) -> Size:
+    """The `Size` with these integers: a published one, or a new one with the features that all published ones share."""
     sizes = load(architecture).SIZES.values()
     for size in sizes:
         if size.model_size_info == tuple(model_size_info):
@@ -70,8 +74,15 @@ def custom(architecture, model_size_info):
     return Size(tuple(model_size_info), dict(shared))
 
 
-def integers(architecture, size, meanings):
-    """The integers of `--model-size-info`, if they are one for each of `meanings` and greater than zero."""
+def chosen(architecture: str, size: Optional[str] = None, model_size_info: Optional[Sequence[int]] = None) -> Size:
+    """The `Size` that --model-size and --model-size-info ask for; both at once are an error."""
+    if size and model_size_info:
+        raise KwsError("--model-size and --model-size-info both say how large the network is", "give one of them")
+    return custom(architecture, model_size_info) if model_size_info else published(architecture, size or DEFAULT_SIZE)
+
+
+def integers(architecture: str, size: Sequence[int], meanings: Sequence[str]) -> Sequence[int]:
+    """The integers of `--model-size-info`, if there is one for each of `meanings` and all are greater than zero."""
     if len(size) != len(meanings) or min(size, default=1) < 1:
         listed = " ".join(map(str, size))
         raise KwsError(

@@ -1,8 +1,10 @@
-"""One LSTM layer, neither projected nor with peepholes: "Hello Edge", arXiv 1711.07128, section 4.
+"""One LSTM layer without a projection or peepholes: "Hello Edge", arXiv 1711.07128, section 4.
 
-`model_size_info`: the memory cells.
+`model_size_info`: the number of memory cells.
 """
-from . import HELLO_EDGE, Size, integers
+from typing import Tuple
+
+from . import HELLO_EDGE, Layers, Size, Tensor, integers
 
 SIZES = {
     "s": Size((118,), {}, 92.0, HELLO_EDGE),
@@ -11,8 +13,8 @@ SIZES = {
 }
 
 
-def build(net, features, label_count, size):
-    """features [batch, frame_count, dct_coefficient_count] -> logits [batch, label_count]."""
+def build(net: Layers, features: Tensor, label_count: int, size: Tuple[int, ...]) -> Tensor:
+    """features [batch, frame_count, channel_count] -> logits [batch, label_count]."""
     (cells,) = integers("basic_lstm", size, ("memory cells",))
     with net.scope("lstm"):
         x = net.lstm(features, cells)

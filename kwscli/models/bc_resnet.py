@@ -1,17 +1,16 @@
 """Broadcasted residual learning: BC-ResNet, arXiv 2106.04140, table 1.
 
-`model_size_info`: the channels of the first stage, 8 tau. The paper feeds log-mel energies: with as many coefficients
-as mel filters the cosine transform of the features can be undone, which is the first step here; a device leaves out
-both.
+`model_size_info`: the channels of the first stage, which are 8 tau.
 """
-import numpy as np
+from typing import Tuple
 
-from . import Size, integers
+from . import Layers, Size, Tensor, integers
 
 _FEATURES = {
+    "features": "log_mel",
     "window_size_ms": 30.0,
     "window_stride_ms": 10.0,
-    "dct_coefficient_count": 40,
+    "dct_coefficient_count": 40,  # for --features mfcc: so many channels divide into the bands below
     "upper_edge_hertz": 7600.0,
 }
 _SOURCE = "arXiv 2106.04140 (V1, 12 labels)"
@@ -24,18 +23,17 @@ SIZES = {
     "8": Size((64,), _FEATURES, 98.0, _SOURCE),
 }
 ALIASES = {"s": "1", "m": "3", "l": "8"}
-# Of each stage: blocks, channels over those of the first, stride in frequency of its first block, dilation in time.
+# Per stage: blocks, factor of the first stage's channels, stride in frequency of its first block, dilation in time.
 _STAGES = ((2, 1.0, 1, 1), (2, 1.5, 2, 2), (4, 2.0, 2, 4), (4, 2.5, 1, 8))
 _BANDS = 5
-_NORM = {"decay": 0.9, "epsilon": 1e-5}  # as the authors' code has it
+_NORM = {"decay": 0.9, "epsilon": 1e-5}  # as in the authors' code
 _DROPOUT = 0.1
 
 
-def build(net, features, label_count, size):
-    """features [batch, frame_count, dct_coefficient_count] -> logits [batch, label_count]."""
+def build(net: Layers, features: Tensor, label_count: int, size: Tuple[int, ...]) -> Tensor:
+    """features [batch, frame_count, channel_count] -> logits [batch, label_count]."""
     (base,) = integers("bc_resnet", size, ("channels of the first stage (8 tau)",))
-    x = net.constant_matmul(features, inverse_dct(net.shape(features)[1]))
-    x = net.reshape(x, net.shape(x) + (1,))
+    x = net.reshape(features, net.shape(features) + (1,))
     with net.scope("conv_1"):
         x = net.relu(net.batch_norm(net.conv(x, 2 * base, (5, 5), (1, 2)), scale=True, **_NORM))
     for stage, (blocks, widening, stride, dilation) in enumerate(_STAGES, 1):
@@ -51,7 +49,10 @@ def build(net, features, label_count, size):
 
 
 def _block(net, x, channels, stride, dilation):
-    """A 2-D branch, and a 1-D one over its mean of frequencies, added to every frequency: x [batch, h, w, c]."""
+    """A 2-D branch plus a 1-D branch over the mean of its frequencies: x [batch, h, w, c] -> [batch, h, w', channels].
+
+    The 1-D branch is added to every frequency.
+    """
     shortcut = x if net.shape(x)[-1] == channels and stride == 1 else None
     if shortcut is None:
         with net.scope("transition"):
@@ -65,11 +66,3 @@ def _block(net, x, channels, stride, dilation):
         y = net.dropout(net.conv(y, channels, (1, 1)), _DROPOUT, whole_channels=True)
     x = net.add(x, y)
     return net.relu(x if shortcut is None else net.add(x, shortcut))
-
-
-def inverse_dct(count):
-    """[coefficients, channels]: undoes the cosine transform sqrt(2 / count) cos(pi / count (n + 1/2) k)."""
-    orders, channels = np.arange(count)[:, np.newaxis], np.arange(count) + 0.5
-    matrix = np.sqrt(2.0 / count) * np.cos(np.pi / count * orders * channels)
-    matrix[0] /= 2  # its column 0 is sqrt(2) longer than an orthonormal one
-    return matrix.astype(np.float32)

@@ -1,9 +1,11 @@
 """Two convolutions, a linear bottleneck and a hidden layer: "Hello Edge", arXiv 1711.07128, section 4.
 
-`model_size_info`: for each convolution its filters, kernel height and width, stride in time and in frequency; then the
-units of the linear layer and of the hidden layer.
+`model_size_info`: for each convolution the filters, kernel height, kernel width, stride in time, stride in frequency;
+then the units of the linear layer and the units of the hidden layer.
 """
-from . import CONVOLUTION, HELLO_EDGE, Size, integers
+from typing import Tuple
+
+from . import CONVOLUTION, HELLO_EDGE, Layers, Size, Tensor, integers
 
 SIZES = {
     "s": Size((28, 10, 4, 1, 1, 30, 10, 4, 2, 1, 16, 128), {}, 91.6, HELLO_EDGE),
@@ -12,8 +14,8 @@ SIZES = {
 }
 
 
-def build(net, features, label_count, size):
-    """features [batch, frame_count, dct_coefficient_count] -> logits [batch, label_count]."""
+def build(net: Layers, features: Tensor, label_count: int, size: Tuple[int, ...]) -> Tensor:
+    """features [batch, frame_count, channel_count] -> logits [batch, label_count]."""
     integers("cnn", size, 2 * CONVOLUTION + ("units of the linear layer", "units of the hidden layer"))
     x = net.reshape(features, net.shape(features) + (1,))
     for layer, (filters, height, width, time, frequency) in enumerate((size[:5], size[5:10]), 1):

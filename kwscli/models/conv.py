@@ -1,17 +1,19 @@
-"""Two convolutions, the `conv` of TensorFlow's `speech_commands` example.
+"""Two convolutions: `conv` of TensorFlow's `speech_commands` example.
 
-After cnn-trad-fpool3 of "Convolutional Neural Networks for Small-footprint Keyword Spotting", Sainath and Parada,
+It follows cnn-trad-fpool3 in "Convolutional Neural Networks for Small-footprint Keyword Spotting", Sainath and Parada,
 Interspeech 2015.
 
-`model_size_info`: for each of the two convolutions its filters, kernel height and width.
+`model_size_info`: for each of the two convolutions the filters, kernel height and kernel width.
 """
-from . import SPEECH_COMMANDS, SPEECH_COMMANDS_DROPOUT, Size, integers
+from typing import Tuple
+
+from . import SPEECH_COMMANDS, SPEECH_COMMANDS_DROPOUT, Layers, Size, Tensor, integers
 
 SIZES = {"s": Size((64, 20, 8, 64, 10, 4), SPEECH_COMMANDS)}
 
 
-def build(net, features, label_count, size):
-    """features [batch, frame_count, dct_coefficient_count] -> logits [batch, label_count]."""
+def build(net: Layers, features: Tensor, label_count: int, size: Tuple[int, ...]) -> Tensor:
+    """features [batch, frame_count, channel_count] -> logits [batch, label_count]."""
     integers("conv", size, 2 * ("filters", "kernel height", "kernel width"))
     x = net.reshape(features, net.shape(features) + (1,))
     with net.scope("conv_1"):

@@ -1,9 +1,11 @@
 """A convolution, layers of gated recurrent units (arXiv 1703.05390) and a hidden layer: "Hello Edge", arXiv 1711.07128.
 
-`model_size_info`: of the convolution the filters, kernel height and width, stride in time and in frequency; the number
-of recurrent layers and the units of each; the units of the hidden layer.
+`model_size_info`: the filters, kernel height, kernel width, stride in time and stride in frequency of the convolution;
+the number of recurrent layers and the units of each; the units of the hidden layer.
 """
-from . import CONVOLUTION, HELLO_EDGE, Size, integers
+from typing import Tuple
+
+from . import CONVOLUTION, HELLO_EDGE, Layers, Size, Tensor, integers
 
 SIZES = {
     "s": Size((48, 10, 4, 2, 2, 2, 60, 84), {}, 94.0, HELLO_EDGE),
@@ -12,8 +14,8 @@ SIZES = {
 }
 
 
-def build(net, features, label_count, size):
-    """features [batch, frame_count, dct_coefficient_count] -> logits [batch, label_count]."""
+def build(net: Layers, features: Tensor, label_count: int, size: Tuple[int, ...]) -> Tensor:
+    """features [batch, frame_count, channel_count] -> logits [batch, label_count]."""
     integers(
         "crnn", size, CONVOLUTION + ("recurrent layers", "units of each recurrent layer", "units of the hidden layer")
     )

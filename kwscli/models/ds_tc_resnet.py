@@ -1,9 +1,11 @@
 """Time-channel separable convolutions with residuals: MatchboxNet, arXiv 2004.08531; `ds_tc_resnet` of kws_streaming.
 
-`model_size_info`: B, R, C of the paper: residual blocks, convolutions in each, their channels. Features are those that
-kws_streaming trains it with (98.0 % of V2, 12 labels).
+`model_size_info`: the residual blocks, the convolutions per block and their channels (B, R and C in the paper). The
+features are those that kws_streaming trains it with (98.0 % on V2, 12 labels).
 """
-from . import Size, integers
+from typing import Tuple
+
+from . import Layers, Size, Tensor, integers
 
 _FEATURES = {
     "window_size_ms": 30.0,
@@ -21,11 +23,11 @@ SIZES = {
 ALIASES = {"s": "3x1x64", "m": "3x2x64", "l": "6x2x64"}
 
 
-def build(net, features, label_count, size):
-    """features [batch, frame_count, dct_coefficient_count] -> logits [batch, label_count]."""
+def build(net: Layers, features: Tensor, label_count: int, size: Tuple[int, ...]) -> Tensor:
+    """features [batch, frame_count, channel_count] -> logits [batch, label_count]."""
     blocks, repeats, channels = integers("ds_tc_resnet", size, ("residual blocks", "convolutions in each", "channels"))
-    frame_count, coefficient_count = net.shape(features)
-    x = net.reshape(features, (frame_count, 1, coefficient_count))
+    frame_count, channel_count = net.shape(features)
+    x = net.reshape(features, (frame_count, 1, channel_count))
     with net.scope("conv_1"):
         x = net.dropout(net.relu(_separable(net, x, 128, 11)))
     for block in range(1, blocks + 1):
@@ -40,7 +42,7 @@ def build(net, features, label_count, size):
 
 
 def _block(net, x, channels, kernel, repeats):
-    """Separable convolutions beside a pointwise one: x [batch, frames, 1, c] -> [batch, frames, 1, channels]."""
+    """Separable convolutions, plus a pointwise shortcut: x [batch, frames, 1, c] -> [batch, frames, 1, channels]."""
     with net.scope("residual"):
         residual = _pointwise(net, x, channels)
     for repeat in range(1, repeats + 1):

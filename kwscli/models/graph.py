@@ -1,15 +1,17 @@
-"""The layers that architectures are written in, as TensorFlow graph operations.
+"""The layers that architectures are made of, as TensorFlow graph operations.
 
-`build()` of an architecture is called with these layers to train and to infer, and with those of `costs` to count.
-Tensors are [batch, height (time), width (frequency), channels], as TensorFlow's CPU kernels want them.
+`build()` of an architecture gets these layers to train and to infer, and those of `costs` to count what they cost.
+Tensors are [batch, height (time), width (frequency), channels], the order that TensorFlow's CPU kernels need.
 """
 import zlib
+from typing import ContextManager, Optional, Sequence, Tuple
 
 import tensorflow.compat.v1 as tf
 
 from . import shapes
 
-_DRAWN = 2 ** 24  # numbers that dropout draws from
+NETWORK_VARIABLES = "network_variables"  # the collection of the variables that the layers make
+_DRAWN = 2 ** 24  # dropout draws integers below this
 
 
 def _seed_of(name):
@@ -17,40 +19,45 @@ def _seed_of(name):
 
 
 class GraphLayers:
-    """Layers over `tf.get_variable`: built twice under `tf.AUTO_REUSE`, training and inference share variables.
+    """Layers with `tf.get_variable`: built twice under `tf.AUTO_REUSE`, training and inference share variables.
 
-    training: whether dropout acts and batch norm uses the batch's own statistics.
-    dropout_rate: share of units dropped wherever the architecture can drop; None: as its paper does.
-    rank: of the worker that trains; each drops units of its own.
+    training: whether dropout is active and batch norm uses the statistics of the batch.
+    dropout_rate: share of units to drop wherever the architecture has dropout; None means the rates of its paper.
+    rank: number of the worker that trains; each worker drops other units.
     """
 
-    def __init__(self, training, dropout_rate=None, rank=0):
+    def __init__(self, training: bool, dropout_rate: Optional[float] = None, rank: int = 0) -> None:
         self.training = training
         self.dropout_rate, self._rank = dropout_rate, rank
         self._dropouts = 0
 
-    def scope(self, name):
+    def scope(self, name: str) -> ContextManager:
         """A context that prefixes the names of the variables made inside."""
         return tf.variable_scope(name)
 
-    def shape(self, x):
+    def shape(self, x: tf.Tensor) -> Tuple[int, ...]:
         """(height, width, channels), (frames, channels) or (units,) of x."""
         return tuple(x.shape.as_list()[1:])
 
-    def reshape(self, x, shape):
+    def reshape(self, x: tf.Tensor, shape: Sequence[int]) -> tf.Tensor:
         """x [batch, ...] -> [batch, *shape]."""
         return tf.reshape(x, (-1,) + tuple(shape))
 
-    def conv(self, x, filters, kernel, stride=(1, 1), padding="SAME"):
+    def conv(
+        self, x: tf.Tensor, filters: int, kernel: Sequence[int], stride: Sequence[int] = (1, 1), padding: str = "SAME"
+    ) -> tf.Tensor:
         """2-D convolution: x [batch, h, w, c] -> [batch, h', w', filters]."""
         self._slide(x, kernel, stride, padding)
         weights = self._weights("weights", tuple(kernel) + (self.shape(x)[-1], filters))
         return tf.nn.conv2d(x, weights, strides=(1,) + tuple(stride) + (1,), padding=padding)
 
-    def depthwise_conv(self, x, kernel, stride=(1, 1), padding="SAME", dilation=1):
-        """One filter a channel: x [batch, h, w, c] -> [batch, h', w', c].
+    def depthwise_conv(
+        self, x: tf.Tensor, kernel: Sequence[int], stride: Sequence[int] = (1, 1), padding: str = "SAME",
+        dilation: int = 1,
+    ) -> tf.Tensor:
+        """One filter per channel: x [batch, h, w, c] -> [batch, h', w', c].
 
-        dilation: frames from one tap of the kernel to the next; more than 1 for a stride of 1 and a width of 1 only.
+        dilation: frames from one tap of the kernel to the next; above 1, the stride and the kernel width must be 1.
         """
         self._slide(x, kernel, stride, padding)
         weights = self._weights("weights", tuple(kernel) + (self.shape(x)[-1], 1))
@@ -59,13 +66,13 @@ class GraphLayers:
         if stride[0] != stride[1]:
             padded = self._padded(x, kernel, stride) if padding == "SAME" else x
             y = tf.nn.depthwise_conv2d(padded, weights, strides=(1, 1, 1, 1), padding="VALID")
-            return y[:, :: stride[0], :: stride[1]]  # TensorFlow's kernels only know equal strides
+            return y[:, :: stride[0], :: stride[1]]  # TensorFlow's kernels only support equal strides
         return tf.nn.depthwise_conv2d(x, weights, strides=(1,) + tuple(stride) + (1,), padding=padding)
 
     def _dilated(self, x, weights, dilation):
-        """Frames that a dilated kernel sees together become a row, side by side with those it sees at other places.
+        """Put frames that are `dilation` apart below each other, so that an ordinary convolution does the work.
 
-        What is left is an ordinary convolution, where TensorFlow would go through SpaceToBatch.
+        TensorFlow's own dilation would go through SpaceToBatch, which is slower.
         """
         height, width, channels = self.shape(x)
         rows = -(-height // dilation)
@@ -73,28 +80,25 @@ class GraphLayers:
         y = tf.nn.depthwise_conv2d(x, weights, strides=(1, 1, 1, 1), padding="SAME")
         return self.reshape(y, (rows * dilation, width, channels))[:, :height]
 
-    def pad_time(self, x, frames):
-        """`frames` of zeros before and after: x [batch, h, w, c] -> [batch, h + 2 frames, w, c]."""
+    def pad_time(self, x: tf.Tensor, frames: int) -> tf.Tensor:
+        """Add `frames` frames of zeros before and after: x [batch, h, w, c] -> [batch, h + 2 frames, w, c]."""
         return self._pad(x, frames, frames)
 
-    def dense(self, x, units, bias=True):
+    def dense(self, x: tf.Tensor, units: int, bias: bool = True) -> tf.Tensor:
         """Fully connected: x [batch, n] -> [batch, units]."""
         y = tf.matmul(x, self._weights("weights", (self.shape(x)[-1], units)))
         return self.bias(y) if bias else y
 
-    def bias(self, x):
-        """A learned number added to each channel."""
+    def bias(self, x: tf.Tensor) -> tf.Tensor:
+        """Add a learned number to each channel."""
         return tf.nn.bias_add(x, self._constants("biases", 0.0, self.shape(x)[-1:]))
 
-    def constant_matmul(self, x, matrix):
-        """A fixed linear map of the last axis: x [batch, frames, n], matrix [n, m] -> [batch, frames, m]."""
-        y = tf.matmul(tf.reshape(x, (-1, matrix.shape[0])), matrix)
-        return self.reshape(y, self.shape(x)[:-1] + matrix.shape[1:])
-
-    def batch_norm(self, x, scale=False, decay=0.96, epsilon=0.001):
+    def batch_norm(
+        self, x: tf.Tensor, scale: bool = False, decay: float = 0.96, epsilon: float = 0.001
+    ) -> tf.Tensor:
         """Batch normalisation (arXiv 1502.03167) with a learned offset and, if `scale`, a learned factor.
 
-        A training batch moves the averages that inference uses by 1 - decay; `train` runs those updates.
+        A training batch moves the averages, which inference uses, by 1 - decay; the training step runs these updates.
         """
         shape = self.shape(x)[-1:]
         beta, mean, variance = self._norm_variables(shape)
@@ -107,8 +111,10 @@ class GraphLayers:
             y = tf.nn.fused_batch_norm(image, gamma, beta, mean, variance, epsilon=epsilon, is_training=False)[0]
         return y if x.shape.ndims == 4 else self.reshape(y, shape)
 
-    def sub_spectral_norm(self, x, bands, decay=0.96, epsilon=0.001):
-        """Batch norm of each of `bands` bands of frequency by itself (arXiv 2103.13620): x [batch, h, w, c] -> same."""
+    def sub_spectral_norm(
+        self, x: tf.Tensor, bands: int, decay: float = 0.96, epsilon: float = 0.001
+    ) -> tf.Tensor:
+        """Batch norm of each of `bands` frequency bands (arXiv 2103.13620): x [batch, h, w, c] -> same."""
         height, width, channels = self.shape(x)
         band_width = shapes.band_width(self._name(), (height, width), bands)
         shape = (bands, 1, channels)
@@ -122,50 +128,53 @@ class GraphLayers:
         y = tf.nn.batch_normalization(rows, mean, variance, beta, gamma, epsilon)
         return self.reshape(y, (height, width, channels))
 
-    def relu(self, x):
+    def relu(self, x: tf.Tensor) -> tf.Tensor:
         return tf.nn.relu(x)
 
-    def swish(self, x):
+    def swish(self, x: tf.Tensor) -> tf.Tensor:
         return x * tf.sigmoid(x)
 
-    def add(self, x, y):
-        """x + y, where an axis of y may be 1."""
+    def add(self, x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
+        """x + y, where the size of an axis of y may be 1."""
         return x + y
 
-    def max_pool(self, x, size):
-        """The largest of each tile of `size`: x [batch, h, w, c] -> [batch, h / size, w / size, c], rounded up."""
+    def max_pool(self, x: tf.Tensor, size: Sequence[int]) -> tf.Tensor:
+        """The maximum of each tile of `size`: x [batch, h, w, c] -> [batch, h / size, w / size, c], rounded up."""
         window = (1,) + tuple(size) + (1,)
         return tf.nn.max_pool(x, ksize=window, strides=window, padding="SAME")
 
-    def average_frequency(self, x):
-        """x [batch, h, w, c] -> [batch, h, 1, c]."""
+    def average_frequency(self, x: tf.Tensor) -> tf.Tensor:
+        """The mean over frequency: x [batch, h, w, c] -> [batch, h, 1, c]."""
         return tf.reduce_mean(x, axis=2, keepdims=True)
 
-    def global_average_pool(self, x):
-        """x [batch, h, w, c] -> [batch, c]."""
+    def global_average_pool(self, x: tf.Tensor) -> tf.Tensor:
+        """The mean over time and frequency: x [batch, h, w, c] -> [batch, c]."""
         return tf.reduce_mean(x, axis=(1, 2))
 
-    def dropout(self, x, rate=0.0, whole_channels=False):
-        """Drops this share of the units (or of the channels, each as a whole) while training."""
+    def dropout(self, x: tf.Tensor, rate: float = 0.0, whole_channels: bool = False) -> tf.Tensor:
+        """Drop this share of the units (or of the channels, if `whole_channels`) while training."""
         rate = rate if self.dropout_rate is None else self.dropout_rate
         if not self.training or not rate:
             return x
         shape = (x.shape[0], 1, 1, x.shape[-1]) if whole_channels else x.shape
-        # A function of (seed, rank, step), where tf.nn.dropout has a state that no checkpoint keeps: a run that is gone
-        # on with drops what an unbroken one would.
+        # A function of (seed, rank, step), so that a resumed run drops the same units as an unbroken one. The state of
+        # tf.nn.dropout is not in a checkpoint.
         self._dropouts += 1
         which = _seed_of("%s/%d/%d" % (tf.get_default_graph().seed or 0, self._rank, self._dropouts))
         step = tf.cast(tf.train.get_or_create_global_step(), tf.int32)
-        # Integers: of TensorFlow's stateless operations, an NPU's compiler knows the one that draws them.
+        # Integers, because that is the only stateless random operation that the compiler for NPUs supports.
         drawn = tf.random.stateless_uniform(
             shape, tf.stack([tf.constant(which, tf.int32), step]), maxval=_DRAWN, dtype=tf.int32
         )
         return x * tf.cast(drawn >= round(rate * _DRAWN), x.dtype) / (1 - rate)
 
-    def lstm(self, x, units, projection=None, peepholes=False):
+    def lstm(
+        self, x: tf.Tensor, units: int, projection: Optional[int] = None, peepholes: bool = False
+    ) -> tf.Tensor:
         """LSTM unrolled over frames: x [batch, frames, n] -> its last output [batch, projection or units].
 
-        Gates lie as TensorFlow's cells have them: input, candidate, forget, output; the forget gate starts open.
+        The order of the gates is that of TensorFlow's cells: input, candidate, forget, output. The forget gate starts
+        open.
         """
         gates = self._frame_by_frame(x, 4 * units, [0.0] * 2 * units + [1.0] * units + [0.0] * units)
         recurrent = self._weights("recurrent_weights", (projection or units, 4 * units))
@@ -173,7 +182,7 @@ class GraphLayers:
             self._weights("peephole_" + gate, (units,)) if peepholes else None for gate in ("input", "forget", "output")
         ]
         project = self._weights("projection_weights", (units, projection)) if projection else None
-        output = cell = None  # both are zero before the first frame, so what they multiply is left out there
+        output = cell = None  # both are zero before the first frame, which needs no products with them
         for gate in gates:
             if cell is None:
                 i, j, _, o = tf.split(gate, 4, axis=1)
@@ -187,8 +196,8 @@ class GraphLayers:
             output = tf.matmul(output, project) if projection else output
         return output
 
-    def gru(self, x, units, layers=1):
-        """`layers` GRUs over each other, unrolled: x [batch, frames, n] -> the last output [batch, units]."""
+    def gru(self, x: tf.Tensor, units: int, layers: int = 1) -> tf.Tensor:
+        """A stack of `layers` GRUs, unrolled: x [batch, frames, n] -> the last output [batch, units]."""
         for layer in range(1, layers + 1):
             with self.scope("layer_%d" % layer):
                 outputs = self._gru_outputs(x, units)
@@ -196,7 +205,7 @@ class GraphLayers:
         return outputs[-1]
 
     def _gru_outputs(self, x, units):
-        """One GRU: x [batch, frames, n] -> a [batch, units] for each frame; both gates start open."""
+        """One GRU: x [batch, frames, n] -> [batch, units] for each frame. Both gates start open."""
         inputs = self._frame_by_frame(x, 3 * units, [1.0] * 2 * units + [0.0] * units)
         gate_weights = self._weights("gate_weights", (units, 2 * units))
         candidate_weights = self._weights("candidate_weights", (units, units))
@@ -214,7 +223,7 @@ class GraphLayers:
         return outputs
 
     def _frame_by_frame(self, x, units, start):
-        """What each frame adds to the gates, all in one product: x [batch, frames, n] -> frames of [batch, units]."""
+        """What each frame adds to the gates, in one product: x [batch, frames, n] -> [batch, units] for each frame."""
         frames, channels = self.shape(x)
         y = tf.matmul(tf.reshape(x, (-1, channels)), self._weights("input_weights", (channels, units)))
         y = tf.nn.bias_add(y, self._constants("biases", start, (units,)))
@@ -230,7 +239,7 @@ class GraphLayers:
         return tf.pad(x, ((0, 0), (before, after), (0, 0), (0, 0)))
 
     def _padded(self, x, kernel, stride):
-        """The zeros that "SAME" adds for these strides: half before, half and what is odd after."""
+        """x with the zeros that "SAME" adds for these strides: half before and half after; an odd one goes after."""
         missing = [
             max((-(-size // step) - 1) * step + taps - size, 0)
             for size, taps, step in zip(self.shape(x), kernel, stride)
@@ -238,15 +247,21 @@ class GraphLayers:
         return tf.pad(x, [(0, 0)] + [(count // 2, count - count // 2) for count in missing] + [(0, 0)])
 
     def _weights(self, name, shape):
-        """Glorot's uniform distribution, seeded by name: the same weights whatever else is in the graph."""
+        """Glorot's uniform distribution, seeded by name: the rest of the graph does not change the weights."""
         seed = _seed_of("%s/%s" % (self._name(), name))
-        return tf.get_variable(name, shape, initializer=tf.glorot_uniform_initializer(seed))
+        return self._variable(name, shape, tf.glorot_uniform_initializer(seed))
 
     def _constants(self, name, start, shape, trainable=True):
-        return tf.get_variable(name, shape, initializer=tf.constant_initializer(start), trainable=trainable)
+        return self._variable(name, shape, tf.constant_initializer(start), trainable)
+
+    def _variable(self, name, shape, initializer, trainable=True):
+        collections = [tf.GraphKeys.GLOBAL_VARIABLES, NETWORK_VARIABLES]
+        return tf.get_variable(
+            name, shape, initializer=initializer, trainable=trainable, collections=collections
+        )
 
     def _norm_variables(self, shape):
-        """(offset, average mean, average variance) of a norm."""
+        """(offset, average of means, average of variances) of a norm."""
         return (
             self._constants("beta", 0.0, shape),
             self._constants("moving_mean", 0.0, shape, trainable=False),
@@ -254,6 +269,6 @@ class GraphLayers:
         )
 
     def _update(self, averages, batch, decay):
-        """Moves averages towards a batch's, when `train` runs the update."""
+        """Add the operations that move averages towards those of a batch; the training step runs them."""
         for average, value in zip(averages, batch):
             tf.add_to_collection(tf.GraphKeys.UPDATE_OPS, tf.assign_sub(average, (1 - decay) * (average - value)))

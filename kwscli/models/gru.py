@@ -2,7 +2,9 @@
 
 `model_size_info`: the number of layers, then the units of each.
 """
-from . import HELLO_EDGE, Size, integers
+from typing import Tuple
+
+from . import HELLO_EDGE, Layers, Size, Tensor, integers
 
 SIZES = {
     "s": Size((1, 154), {"window_stride_ms": 40.0}, 93.5, HELLO_EDGE),
@@ -11,8 +13,8 @@ SIZES = {
 }
 
 
-def build(net, features, label_count, size):
-    """features [batch, frame_count, dct_coefficient_count] -> logits [batch, label_count]."""
+def build(net: Layers, features: Tensor, label_count: int, size: Tuple[int, ...]) -> Tensor:
+    """features [batch, frame_count, channel_count] -> logits [batch, label_count]."""
     layers, units = integers("gru", size, ("layers", "units of each layer"))
     with net.scope("gru"):
         x = net.gru(features, units, layers)

@@ -1,17 +1,19 @@
-"""A convolution over all frames and two linear layers, `low_latency_conv` of TensorFlow's `speech_commands` example.
+"""A convolution over all frames and two linear layers: `low_latency_conv` of TensorFlow's `speech_commands` example.
 
-After cnn-one-fstride4 of "Convolutional Neural Networks for Small-footprint Keyword Spotting", Sainath and Parada,
+It follows cnn-one-fstride4 in "Convolutional Neural Networks for Small-footprint Keyword Spotting", Sainath and Parada,
 Interspeech 2015.
 
-`model_size_info`: the filters, the kernel's width (its height is the clip), the units of each linear layer.
+`model_size_info`: the filters, the kernel width (its height is all frames), the units of each of the two linear layers.
 """
-from . import SPEECH_COMMANDS, SPEECH_COMMANDS_DROPOUT, Size, integers
+from typing import Tuple
+
+from . import SPEECH_COMMANDS, SPEECH_COMMANDS_DROPOUT, Layers, Size, Tensor, integers
 
 SIZES = {"s": Size((186, 8, 128, 128), SPEECH_COMMANDS)}
 
 
-def build(net, features, label_count, size):
-    """features [batch, frame_count, dct_coefficient_count] -> logits [batch, label_count]."""
+def build(net: Layers, features: Tensor, label_count: int, size: Tuple[int, ...]) -> Tensor:
+    """features [batch, frame_count, channel_count] -> logits [batch, label_count]."""
     integers("low_latency_conv", size, ("filters", "kernel width", "units of layer 1", "units of layer 2"))
     filters, kernel_width = size[:2]
     frame_count = net.shape(features)[0]

@@ -1,14 +1,16 @@
-"""One convolution for microcontrollers, `tiny_conv` of TensorFlow's `speech_commands` example.
+"""One convolution, for microcontrollers: `tiny_conv` of TensorFlow's `speech_commands` example.
 
-`model_size_info`: the filters, kernel height and width, stride in time and in frequency.
+`model_size_info`: the filters, kernel height, kernel width, stride in time and stride in frequency.
 """
-from . import CONVOLUTION, SPEECH_COMMANDS, SPEECH_COMMANDS_DROPOUT, Size, integers
+from typing import Tuple
+
+from . import CONVOLUTION, SPEECH_COMMANDS, SPEECH_COMMANDS_DROPOUT, Layers, Size, Tensor, integers
 
 SIZES = {"s": Size((8, 10, 8, 2, 2), dict(SPEECH_COMMANDS, window_stride_ms=20.0))}
 
 
-def build(net, features, label_count, size):
-    """features [batch, frame_count, dct_coefficient_count] -> logits [batch, label_count]."""
+def build(net: Layers, features: Tensor, label_count: int, size: Tuple[int, ...]) -> Tensor:
+    """features [batch, frame_count, channel_count] -> logits [batch, label_count]."""
     filters, height, width, time, frequency = integers("tiny_conv", size, CONVOLUTION)
     x = net.reshape(features, net.shape(features) + (1,))
     with net.scope("conv_1"):

@@ -5,7 +5,8 @@ from typing import Any, Dict, List, Tuple
 
 from .. import __version__, files
 from ..errors import KwsError
-from ..settings import DataSettings, FeatureSettings, TrainSettings, from_json, to_json
+from ..settings import DataSettings, TrainSettings, from_json, to_json
+from ..sound.feature_settings import FeatureSettings
 
 FORMAT = 1
 MODEL = "model.json"

@@ -1,1 +1,1 @@
-"""Any sound file -> a clip -> features, and what is done to clips before they are learned: numpy only."""
+"""Sound files -> clips -> features, and the augmentation of clips for training. Uses numpy, never TensorFlow."""

@@ -1,73 +1,159 @@
-"""What is done to a clip before it is learned: moved in time, mixed with noise. Drawn for a batch at once."""
-from typing import NamedTuple
+"""Random changes of training clips: `AUGMENTATIONS` are drawn for a whole batch, then applied to one clip at a time.
+
+To add one, write a subclass of `Augmentation` and put its `draw` into the table. Its hyper-parameters are lines of
+`DataSettings`; code outside this package keeps its own, and puts its `draw` into the table before training starts.
+"""
+import zlib
+from typing import Callable, NamedTuple, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
-# Of the clips of silence that could have noise, this share is digital silence: a muted microphone is silence too.
+from ..settings import DataSettings
+
+# Share of the clips of silence that get no background noise, because a muted microphone is silence too.
 DIGITAL_SILENCE = 0.2
 
 
-class Augmentation(NamedTuple):
-    """What happens to each of n clips. Arrays [n]."""
+class Batch(NamedTuple):
+    """What an augmentation may look at when it is drawn: the clips of all workers in one training step."""
 
-    shifts: np.ndarray  # samples to move the clip; later is positive
-    volumes: np.ndarray  # factor of the background noise; 0 is none
-    noises: np.ndarray  # which background recording
-    positions: np.ndarray  # where in it, 0 to 1
-
-    def part(self, rows):
-        """The augmentation of some of the clips."""
-        return Augmentation(*(column[rows] for column in self))
+    silent: np.ndarray  # [n] bool: which clips are silence
+    background: Sequence[np.ndarray]  # background recordings, int16 [samples]
+    sample_rate: int
+    settings: DataSettings
 
 
-def draw(rng, silent, settings, sample_rate, background_count):
-    """An Augmentation of len(silent) training clips, from a numpy RandomState.
+class Augmentation:
+    """What was drawn for each clip of a batch. A subclass overrides one of these methods (or more of them).
 
-    silent [n] bool: the clips of silence, which are background noise of any loudness and nothing else (with
-    `--sampling reference`: at most background_volume, as the reference has it).
+    row: the clip's place in the batch.
     """
-    count = len(silent)
-    reach = int(settings.time_shift_ms * sample_rate / 1000)
-    shifts = rng.randint(-reach, reach + 1, count)
-    chance, volume, noises, positions = rng.random_sample(count), rng.random_sample(count), rng.randint(
-        max(1, background_count), size=count
-    ), rng.random_sample(count)
-    noisy, loudest = chance < settings.background_frequency, np.full(count, settings.background_volume)
-    if settings.sampling == "epoch":
-        noisy = np.where(silent, chance >= DIGITAL_SILENCE, noisy)
-        loudest[silent] = 1.0
-    volumes = np.where(noisy & (background_count > 0), volume * loudest, 0.0)
-    return Augmentation(shifts, volumes, noises, positions)
+
+    def recording(self, row: int, samples: np.ndarray, start: int) -> Tuple[np.ndarray, int]:
+        """The recording, int16, and the sample at which its clip starts. Is not called for clips of silence."""
+        return samples, start
+
+    def clip(self, row: int, clip: np.ndarray) -> None:
+        """Change a clip [clip_samples] float32 in place; it must stay in [-1, 1]."""
+
+    def features(self, row: int, features: np.ndarray) -> None:
+        """Change the features [frame_count, channel_count] float32 of a clip in place."""
 
 
-def for_evaluation(rng, silent, background_count):
-    """An Augmentation that leaves recordings as they are; clips of silence get noise of any loudness, or none."""
+class TimeShift(Augmentation):
+    """Moves a clip in time by up to `time_shift_ms`."""
+
+    def __init__(self, shifts: np.ndarray) -> None:
+        self.shifts = shifts  # [n] samples; positive values move the sound to a later time
+
+    @classmethod
+    def draw(cls, rng: np.random.RandomState, batch: Batch) -> "TimeShift":
+        reach = int(batch.settings.time_shift_ms * batch.sample_rate / 1000)
+        return cls(rng.randint(-reach, reach + 1, len(batch.silent)))
+
+    def recording(self, row: int, samples: np.ndarray, start: int) -> Tuple[np.ndarray, int]:
+        return samples, start - self.shifts[row]
+
+
+class BackgroundNoise(Augmentation):
+    """Mixes a clip with a part of a background recording. A clip of silence is nothing else than such a part."""
+
+    def __init__(
+        self, background: Sequence[np.ndarray], volumes: np.ndarray, noises: np.ndarray, positions: np.ndarray
+    ) -> None:
+        self.background = background  # recordings, int16 [samples]
+        self.volumes = volumes  # [n] factor; 0 means no noise
+        self.noises = noises  # [n] index of the background recording
+        self.positions = positions  # [n] place in that recording, from 0 to 1
+
+    @classmethod
+    def draw(cls, rng: np.random.RandomState, batch: Batch) -> "BackgroundNoise":
+        """Silence gets noise of any volume (with `--sampling reference`: up to background_volume, as other clips)."""
+        TimeShift.draw(rng, batch)  # comes before these draws in the stream that both share: see `stream_key`
+        settings, count = batch.settings, len(batch.silent)
+        chance, volumes = rng.random_sample(count), rng.random_sample(count)
+        noises, positions = rng.randint(max(1, len(batch.background)), size=count), rng.random_sample(count)
+        noisy, loudest = chance < settings.background_frequency, np.full(count, settings.background_volume)
+        if settings.sampling == "epoch":
+            noisy = np.where(batch.silent, chance >= DIGITAL_SILENCE, noisy)
+            loudest[batch.silent] = 1.0
+        volumes = np.where(noisy & (len(batch.background) > 0), volumes * loudest, 0.0)
+        return cls(batch.background, volumes, noises, positions)
+
+    def clip(self, row: int, clip: np.ndarray) -> None:
+        if not self.volumes[row]:
+            return
+        noise = self.background[self.noises[row]]
+        begin = int(self.positions[row] * max(1, len(noise) - len(clip) + 1))
+        piece = noise[begin : begin + len(clip)]
+        clip[: len(piece)] += piece * np.float32(self.volumes[row] / 32768)
+        if max(clip.max(), -clip.min()) > 1:  # seldom; to look is cheaper than to clip
+            np.clip(clip, -1, 1, out=clip)
+
+
+# Applied in this order. {name: draw(random numbers, batch) -> Augmentation}
+AUGMENTATIONS = {
+    "time_shift": TimeShift.draw,
+    "background_noise": BackgroundNoise.draw,
+}
+
+
+def stream_key(name: str) -> Tuple[int, ...]:
+    """What makes the random stream of an augmentation its own, beside the seed and the step.
+
+    Other augmentations may come and go without a change of its draws. The first two share a stream, because they
+    did before there were others, and a seed must keep giving the same batches.
+    """
+    return () if name in ("time_shift", "background_noise") else (zlib.crc32(name.encode()),)
+
+
+class Drawn:
+    """The augmentations drawn for a batch, and which of its rows these clips are."""
+
+    def __init__(self, augmentations: Sequence[Augmentation], rows: np.ndarray) -> None:
+        self._augmentations, self._rows = augmentations, rows
+
+    def part(self, rows: Union[slice, np.ndarray]) -> "Drawn":
+        """The same for some of the clips."""
+        return Drawn(self._augmentations, self._rows[rows])
+
+    def clips(
+        self, recordings: Sequence[Optional[np.ndarray]], starts: np.ndarray, clip_samples: int
+    ) -> np.ndarray:
+        """Augmented clips [n, clip_samples] float32 in [-1, 1].
+
+        recordings: n int16 arrays, None for silence. starts [n]: the sample at which the clip starts in each.
+        """
+        clips = np.zeros((len(recordings), clip_samples), np.float32)
+        # One clip at a time stays in the processor's cache.
+        for clip, row, samples, start in zip(clips, self._rows.tolist(), recordings, starts):
+            if samples is not None:
+                for one in self._augmentations:
+                    samples, start = one.recording(row, samples, start)
+                _place(clip, samples, start)
+            for one in self._augmentations:
+                one.clip(row, clip)
+        return clips
+
+    def change_features(self, features: np.ndarray) -> None:
+        """Augment the features [n, frame_count, channel_count] of the clips in place."""
+        for row, of_clip in zip(self._rows.tolist(), features):
+            for one in self._augmentations:
+                one.features(row, of_clip)
+
+
+def draw(stream_of: Callable[[str], np.random.RandomState], batch: Batch) -> Drawn:
+    """Draw every augmentation for a batch. stream_of: name of an augmentation -> its random numbers."""
+    return Drawn([one(stream_of(name), batch) for name, one in AUGMENTATIONS.items()], np.arange(len(batch.silent)))
+
+
+def for_evaluation(rng: np.random.RandomState, silent: np.ndarray, background: Sequence[np.ndarray]) -> Drawn:
+    """Leaves recordings as they are. Clips of silence get noise of any volume, or none."""
     count = len(silent)
     volumes = np.where(rng.random_sample(count) < DIGITAL_SILENCE, 0.0, rng.random_sample(count))
-    volumes = np.where(silent & (background_count > 0), volumes, 0.0)
-    noises = rng.randint(max(1, background_count), size=count)
-    return Augmentation(np.zeros(count, np.int64), volumes, noises, rng.random_sample(count))
-
-
-def mix(recordings, starts, augmentation, background, clip_samples):
-    """The augmented clips [n, clip_samples] float32 in [-1, 1].
-
-    recordings: n int16 arrays, None for silence; starts [n]: where in each its clip begins; background: int16 arrays.
-    """
-    clips = np.zeros((len(recordings), clip_samples), np.float32)
-    for row, (recording, start) in enumerate(zip(recordings, starts)):
-        clip = clips[row]
-        if recording is not None:
-            _place(clip, recording, start - augmentation.shifts[row])
-        if augmentation.volumes[row]:
-            noise = background[augmentation.noises[row]]
-            begin = int(augmentation.positions[row] * max(1, len(noise) - clip_samples + 1))
-            piece = noise[begin : begin + clip_samples]
-            # One clip at a time stays in the processor's cache.
-            clip[: len(piece)] += piece * np.float32(augmentation.volumes[row] / 32768)
-            if max(clip.max(), -clip.min()) > 1:  # seldom; to look is cheaper than to clip
-                np.clip(clip, -1, 1, out=clip)
-    return clips
+    volumes = np.where(silent & (len(background) > 0), volumes, 0.0)
+    noises = rng.randint(max(1, len(background)), size=count)
+    return Drawn([BackgroundNoise(background, volumes, noises, rng.random_sample(count))], np.arange(count))
 
 
 def _place(clip, recording, begin):

@@ -1,11 +1,14 @@
-"""Clips -> features: Mel-frequency cepstral coefficients, the same numbers as TensorFlow's `AudioSpectrogram` + `Mfcc`.
+"""Clips -> features of the kind that the settings name, and what the kinds share: frames, spectra and mel filters.
 
-TensorFlow's ops compute one clip a session call; these compute a batch, on any number of threads.
+TensorFlow's operations compute one clip per session call; these functions compute a batch, on any number of threads.
 """
 import functools
+from typing import Iterator, Tuple
 
 import numpy as np
-import scipy.fft
+
+from ..errors import KwsError
+from .feature_settings import FeatureSettings, load
 
 # Frames of a few clips at a time stay in the processor's cache: twice as fast as a whole batch at once.
 CLIPS_AT_ONCE = 4
@@ -13,26 +16,75 @@ CLIPS_AT_ONCE = 4
 ENERGY_FLOOR = 1e-12
 
 
-def mfcc(clips, settings, dtype=np.float64):
-    """Clips [n, clip_samples] float32 in [-1, 1] -> features [n, frame_count, dct_coefficient_count] float32.
+def features(clips: np.ndarray, settings: FeatureSettings, dtype: type = np.float64) -> np.ndarray:
+    """Clips [n, clip_samples] of floats in [-1, 1] -> features [n, frame_count, channel_count] float32.
 
-    dtype: what is computed in. float64 agrees with TensorFlow, which uses it inside, to 1e-4. float32 takes less than
-    half the time, and blurs the quiet bands of loud frames: by less than 1e-3 on speech, good enough to train on.
+    dtype: the type to compute in. float64 agrees with TensorFlow, which computes in it too, to 1e-4. float32 takes less
+    than half the time and changes the quiet bands of loud frames by less than 1e-3 on speech, good enough to train on.
     """
-    window, first_bin, filters, dct = _tables(settings, dtype)
-    frames = _frames(clips, settings)
-    features = np.empty((len(clips), settings.frame_count, settings.dct_coefficient_count), np.float32)
-    windowed = np.zeros((CLIPS_AT_ONCE, settings.frame_count, _fft_length(settings)), dtype)  # the padding stays zero
+    clips = np.asarray(clips)
+    if clips.ndim != 2 or clips.shape[1] != settings.clip_samples:
+        raise ValueError("clips have the shape %s, but the settings describe clips of %d samples: [n, %d]"
+                         % (list(clips.shape), settings.clip_samples, settings.clip_samples))
+    if clips.dtype.kind != "f":
+        raise ValueError("clips are %s, but features are computed from floats in [-1, 1]" % clips.dtype)
+    return load(settings.features).compute(clips, settings, dtype)
+
+
+def check_filterbank(settings: FeatureSettings) -> None:
+    """Raise a KwsError if the mel filters are not possible at this sample rate."""
+    if not settings.lower_edge_hertz < settings.upper_edge_hertz <= settings.sample_rate / 2:
+        raise KwsError(
+            "the mel filters cannot go from %g to %g Hz at %d samples per second"
+            % (settings.lower_edge_hertz, settings.upper_edge_hertz, settings.sample_rate),
+            "choose a --lower-edge-hertz below --upper-edge-hertz, and an --upper-edge-hertz of at most %g"
+            % (settings.sample_rate / 2),
+        )
+
+
+def fft_length(settings: FeatureSettings) -> int:
+    """The power of two that holds a window."""
+    return 1 << (settings.window_size_samples - 1).bit_length()
+
+
+@functools.lru_cache(maxsize=8)
+def mel_filterbank(settings: FeatureSettings, dtype: type = np.float64) -> Tuple[int, np.ndarray]:
+    """(the first FFT bin that is used, triangular filters [bins that are used, filterbank_channel_count])."""
+    hertz_per_bin = settings.sample_rate / fft_length(settings)
+    bin_hertz = np.arange(fft_length(settings) // 2 + 1) * settings.sample_rate / fft_length(settings)
+    edges = np.linspace(
+        _mel(settings.lower_edge_hertz), _mel(settings.upper_edge_hertz), settings.filterbank_channel_count + 2
+    )
+    low, centre, high = edges[:-2], edges[1:-1], edges[2:]
+    bins = _mel(bin_hertz)[:, np.newaxis]
+    filters = np.maximum(0.0, np.minimum((bins - low) / (centre - low), (high - bins) / (high - centre)))
+    # The bins that TensorFlow uses (mfcc_mel_filterbank.cc): rounded up from the lower edge, and never bin 0.
+    first = int(1.5 + settings.lower_edge_hertz / hertz_per_bin)
+    filters = filters[first : int(settings.upper_edge_hertz / hertz_per_bin) + 1]
+    return first, filters.astype(dtype)
+
+
+def log_mel_energies(
+    clips: np.ndarray, settings: FeatureSettings, dtype: type
+) -> Iterator[Tuple[slice, np.ndarray]]:
+    """Yield (rows, energies [their frames one after the other, filterbank_channel_count]) for a few clips at a time.
+
+    An energy is the logarithm of what a mel filter passes of a frame's magnitude spectrum.
+    """
+    import scipy.fft  # 0.1 s that commands without features do not wait for
+
+    first, filters = mel_filterbank(settings, dtype)
+    frames, window = _frames(clips, settings), _hann_window(settings.window_size_samples).astype(dtype)
+    windowed = np.zeros((CLIPS_AT_ONCE, settings.frame_count, fft_length(settings)), dtype)  # the padding stays zero
     for start in range(0, len(clips), CLIPS_AT_ONCE):
         some = frames[start : start + CLIPS_AT_ONCE]
         np.multiply(some, window, out=windowed[: len(some), :, : len(window)])
         spectrum = scipy.fft.rfft(windowed[: len(some)], axis=-1)
-        magnitude = np.abs(spectrum[..., first_bin : first_bin + len(filters)])
-        energy = magnitude.reshape(-1, len(filters)) @ filters
-        np.maximum(energy, ENERGY_FLOOR, out=energy)
-        np.log(energy, out=energy)
-        features[start : start + len(some)] = (energy @ dct).reshape(len(some), settings.frame_count, -1)
-    return features
+        magnitude = np.abs(spectrum[..., first : first + len(filters)])
+        energies = magnitude.reshape(-1, len(filters)) @ filters
+        np.maximum(energies, ENERGY_FLOOR, out=energies)
+        np.log(energies, out=energies)
+        yield slice(start, start + len(some)), energies
 
 
 def _frames(clips, settings):
@@ -46,35 +98,9 @@ def _frames(clips, settings):
     )
 
 
-def _fft_length(settings):
-    """The power of two that holds a window."""
-    return 1 << (settings.window_size_samples - 1).bit_length()
+def _hann_window(size):
+    return 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(size) / size)  # the periodic one
 
 
 def _mel(hertz):
     return 1127.0 * np.log1p(np.asarray(hertz) / 700.0)
-
-
-@functools.lru_cache(maxsize=8)
-def _tables(settings, dtype):
-    """(periodic Hann window, first FFT bin used, mel filters [bins used, channels], DCT [channels, coefficients])."""
-    size = settings.window_size_samples
-    window = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(size) / size)
-
-    bin_hertz = np.arange(_fft_length(settings) // 2 + 1) * settings.sample_rate / _fft_length(settings)
-    edges = np.linspace(
-        _mel(settings.lower_edge_hertz), _mel(settings.upper_edge_hertz), settings.filterbank_channel_count + 2
-    )
-    low, centre, high = edges[:-2], edges[1:-1], edges[2:]
-    bins = _mel(bin_hertz)[:, np.newaxis]
-    filters = np.maximum(0.0, np.minimum((bins - low) / (centre - low), (high - bins) / (high - centre)))
-    # The bins that TensorFlow uses (mfcc_mel_filterbank.cc): rounded up from the lower edge, never the constant one.
-    hertz_per_bin = settings.sample_rate / _fft_length(settings)
-    first = int(1.5 + settings.lower_edge_hertz / hertz_per_bin)
-    filters = filters[first : int(settings.upper_edge_hertz / hertz_per_bin) + 1]
-
-    channels = settings.filterbank_channel_count
-    dct = np.sqrt(2.0 / channels) * np.cos(
-        np.pi / channels * np.outer(np.arange(channels) + 0.5, np.arange(settings.dct_coefficient_count))
-    )
-    return window.astype(dtype), first, filters.astype(dtype), dct.astype(dtype)

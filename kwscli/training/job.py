@@ -11,7 +11,8 @@ from ..devices.device_settings import DeviceSettings
 from ..errors import KwsError
 from ..models import costs
 from ..runs import run_directory
-from ..settings import DataSettings, FeatureSettings, PrepareSettings, TrainSettings, pick
+from ..settings import DataSettings, PrepareSettings, TrainSettings, pick
+from ..sound import feature_settings
 from ..workers import cluster
 
 
@@ -36,18 +37,13 @@ def plan(values):
     device = _own_gpu(pick(DeviceSettings, values), together, workers)
     number = npu_flags.device_number(values["device_id"])
     architecture = values["architecture"]
-    if values["model_size"] and values["model_size_info"]:
-        raise KwsError("--model-size and --model-size-info both say how large the network is; give one of them")
-    if values["model_size_info"]:
-        size = models.custom(architecture, values["model_size_info"])
-    else:
-        size = models.published(architecture, values["model_size"] or models.DEFAULT_SIZE)
+    size = models.chosen(architecture, values["model_size"], values["model_size_info"])
     data = pick(DataSettings, values)
     description = run_directory.Description(
         architecture=architecture,
         model_size_info=size.model_size_info,
         labels=labels.labels_of(data.wanted_words),
-        features=pick(FeatureSettings, values, **size.feature_settings),
+        features=feature_settings.chosen(values, size.feature_settings),
         data=data,
         train=pick(TrainSettings, values),
         data_path=os.path.abspath(values["data_path"]),

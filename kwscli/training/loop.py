@@ -20,7 +20,7 @@ from ..metrics import Result
 from ..runs import checkpoint, run_directory
 from ..runs.description import versions
 from ..settings import to_json
-from ..sound.features import mfcc
+from ..sound.features import features
 from ..workers.collective import Collective
 from .tensorboard import Summaries
 from .training_session import Engine, NotANumber
@@ -43,7 +43,7 @@ class Outcome(NamedTuple):
 
 
 class _Features:
-    """The features of this rank's part of a split, computed once: [n, frame_count, dct_coefficient_count]."""
+    """The features of this rank's part of a split, computed once: [n, frame_count, channel_count]."""
 
     def __init__(self, data, description, split, threads, cluster):
         clips = batches.EvaluationSet(data, description.data.wanted_words, description.features, split)
@@ -52,7 +52,7 @@ class _Features:
         mine = np.arange(cluster.rank, len(clips), cluster.size)
         parts = [mine[start : start + BATCH] for start in range(0, len(mine), BATCH)]
         computed = list(
-            batches.Ahead(lambda rows: mfcc(clips.clips(rows), description.features), parts, threads, threads + 1)
+            batches.Ahead(lambda rows: features(clips.clips(rows), description.features), parts, threads, threads + 1)
         )
         self.count, self.targets = len(clips), clips.targets[mine]
         self.features = np.concatenate(computed) if computed else None

@@ -120,7 +120,7 @@ class Engine(contextlib.ExitStack):
         return float(loss), float(np.mean(np.argmax(logits, axis=1) == targets))
 
     def scores(self, features):
-        """features [n, frame_count, dct_coefficient_count] -> scores [n, label_count]."""
+        """features [n, frame_count, channel_count] -> scores [n, label_count]."""
 
         def run_batch(rows):
             return self._session.run(self._inference.scores, {self._inference.features: rows})
