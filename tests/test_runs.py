@@ -1,4 +1,5 @@
 """Run directories: when a run goes on, and how errors name what is wrong with one."""
+import json
 import shutil
 
 import pytest
@@ -6,6 +7,7 @@ from test_train import STEP, arguments, break_off, data, losses, train  # noqa: 
 
 from kwscli import flags
 from kwscli.errors import KwsError
+from kwscli.runs.description import read_description
 
 pytest.importorskip("tensorflow.compat.v1")
 
@@ -42,3 +44,25 @@ def test_every_traceback_is_kept_where_it_is_asked_for(kws, monkeypatch, error):
     monkeypatch.setenv("KWS_TRACEBACK", "1")
     with pytest.raises(type(error)):
         kws("doctor")
+
+
+OLD_BC_RESNET = {
+    "format": 1, "architecture": "bc_resnet", "model_size_info": [8], "labels": ["_silence_", "_unknown_", "yes"],
+    "features": {"window_size_ms": 30.0, "window_stride_ms": 10.0, "dct_coefficient_count": 40,
+                 "filterbank_channel_count": 40, "upper_edge_hertz": 7600.0},
+    "data": {"wanted_words": ["yes"]}, "train": {}, "data_path": "", "data_sha256": "", "start_checkpoint": "",
+    "versions": {},
+}
+
+
+@pytest.mark.parametrize("coefficients, features", [(40, "log_mel"), (20, None)])
+def test_a_bc_resnet_from_before_there_were_log_mel_energies(tmp_path, coefficients, features):
+    path = tmp_path / "model.json"
+    described = dict(OLD_BC_RESNET, features=dict(OLD_BC_RESNET["features"], dct_coefficient_count=coefficients))
+    path.write_text(json.dumps(described))
+    if features:
+        assert read_description(str(path)).features.features == features
+        assert read_description(str(path)).features.shape == (98, 40)
+    else:
+        with pytest.raises(KwsError, match="fewer cepstral coefficients than mel filters, .*; train it again"):
+            read_description(str(path))

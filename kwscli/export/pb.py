@@ -1,8 +1,11 @@
 """A self-contained frozen graph: `wav_data`, the bytes of a 16-bit WAV file -> `labels_softmax` [1, label_count]."""
+import numpy as np
 import tensorflow.compat.v1 as tf
 
 from ..classifiers.frozen_graph import OUTPUT, WAV_INPUT
+from ..errors import KwsError
 from ..runs.description import Description
+from ..sound.features import ENERGY_FLOOR, mel_filterbank
 from . import frozen_graph
 
 SUFFIX = ".pb"
@@ -11,6 +14,9 @@ SUMMARY = "%s -> %s" % (WAV_INPUT, OUTPUT)
 
 def write(path: str, description: Description, prefix: str) -> None:
     """Write the graph."""
+    kind = description.features.features
+    if kind not in FEATURES_IN_GRAPH:
+        raise KwsError("a graph that takes WAV files cannot compute %s features" % kind, "use --format pb-features")
     frozen_graph.write(path, description, prefix, WAV_INPUT, _features_of_wav)
 
 
@@ -24,8 +30,22 @@ def _features_of_wav(settings):
         input=decoded.audio, window_size=settings.window_size_samples, stride=settings.window_stride_samples,
         magnitude_squared=True,
     )
+    return FEATURES_IN_GRAPH[settings.features](spectrogram, decoded.sample_rate, settings)
+
+
+def _mfcc(spectrogram, sample_rate, settings):
     return tf.raw_ops.Mfcc(
-        spectrogram=spectrogram, sample_rate=decoded.sample_rate, upper_frequency_limit=settings.upper_edge_hertz,
+        spectrogram=spectrogram, sample_rate=sample_rate, upper_frequency_limit=settings.upper_edge_hertz,
         lower_frequency_limit=settings.lower_edge_hertz, filterbank_channel_count=settings.filterbank_channel_count,
         dct_coefficient_count=settings.dct_coefficient_count,
     )
+
+
+def _log_mel(spectrogram, sample_rate, settings):
+    first, filters = mel_filterbank(settings, np.float32)
+    magnitude = tf.sqrt(spectrogram[0, :, first : first + len(filters)])
+    return tf.log(tf.maximum(tf.matmul(magnitude, filters), ENERGY_FLOOR))
+
+
+# {kind of features: function(squared magnitudes [1, frame_count, bins], their sample rate, settings) -> features}
+FEATURES_IN_GRAPH = {"mfcc": _mfcc, "log_mel": _log_mel}

@@ -92,8 +92,23 @@ def read_description(path: str) -> Description:
     """The Description in a model.json."""
     advice = "copy it again from where the network was trained"
     try:
-        return Description.from_json(files.read_json(path, advice), path)
+        return Description.from_json(_upgraded(files.read_json(path, advice), path), path)
     except FileNotFoundError:
         raise KwsError("there is no %s" % path, "keep a checkpoint together with the model.json that kws train wrote")
-    except (ValueError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise KwsError("%s is damaged: %s" % (path, error), advice)
+
+
+def _upgraded(values, path):
+    """The values of a model.json, in their present form.
+
+    Before there were log mel energies, BC-ResNet took all cepstral coefficients and undid their cosine transform.
+    """
+    features = values.get("features")
+    if values.get("architecture") != "bc_resnet" or not isinstance(features, dict) or "features" in features:
+        return values
+    if features["dct_coefficient_count"] != features["filterbank_channel_count"]:
+        raise KwsError("%s describes a BC-ResNet on fewer cepstral coefficients than mel filters, which kws no longer "
+                       "has" % path, "train it again")
+    kept = {name: value for name, value in features.items() if name != "dct_coefficient_count"}
+    return dict(values, features=dict(kept, features="log_mel"))
