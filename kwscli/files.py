@@ -1,34 +1,95 @@
-"""Files that are whole or not there: written beside, then renamed; and folders that one process has at a time."""
+"""Files that are complete or absent, JSON that a user may have damaged, and folders that one process uses at a time."""
 import contextlib
 import errno
 import fcntl
+import json
 import os
 import shutil
+from typing import IO, Any, Dict, Iterator, Union
 
 from .errors import KwsError
 
-# What the operating system says of a place that cannot be written: the user's to mend, not a bug of ours.
+# Errors of the operating system that the user can solve: they are not bugs of ours.
 USERS_ERRNOS = (
     errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG,
     errno.EIO, errno.EFBIG, errno.ENOENT, errno.EEXIST, errno.EMFILE, errno.ELOOP, errno.EBUSY, errno.ENOLCK,
 )
 
 
-def explain(error):
+# No JSON file that kws reads is near these limits, and a larger one would fill memory or overflow later.
+_MAX_JSON_BYTES = 64 << 20
+_MAX_JSON_DIGITS = 18  # of a whole number: it fits into 64 bits
+
+
+def explain(error: OSError) -> str:
     """An OSError in one line."""
     advice = {
         errno.ENOSPC: "; free some space and run the same command again",
         errno.EDQUOT: "; free some space and run the same command again",
-        errno.EROFS: "; choose a folder that can be written",
+        errno.EROFS: "; choose a folder that is writable",
         errno.EACCES: "; check its permissions, or choose another place",
         errno.EPERM: "; check its permissions, or choose another place",
     }.get(error.errno, "")
     return "cannot use %s: %s%s" % (error.filename or "the output", error.strerror or error, advice)
 
 
+def read_json(path: str, advice: str) -> Dict[str, Any]:
+    """Read the JSON object in a file; whatever is wrong with its text is a KwsError with this advice.
+
+    A file that cannot be opened is an OSError, as always.
+    """
+    with open(path, "rb") as file:
+        data = file.read(_MAX_JSON_BYTES + 1)
+    try:
+        return _json_object(data)
+    except ValueError as error:
+        raise KwsError("%s is damaged: %s" % (path, error), advice)
+
+
+def parse_json(text: Union[str, bytes], what: str, advice: str) -> Dict[str, Any]:
+    """Parse a JSON object; whatever is wrong with the text is a KwsError with this advice.
+
+    what: the source of the text as the user knows it, such as "--profiling-options" or "$TF_CONFIG".
+    """
+    try:
+        return _json_object(text)
+    except ValueError as error:
+        raise KwsError("%s cannot be used: %s" % (what, error), advice)
+
+
+def _json_object(text):
+    """The JSON object that a text holds, or a ValueError that says what is wrong."""
+    if len(text) > _MAX_JSON_BYTES:
+        raise ValueError("it has more than %d bytes" % _MAX_JSON_BYTES)
+    try:
+        found = json.loads(text, parse_int=_whole_number, parse_float=_finite_number)
+    except RecursionError:
+        raise ValueError("it is nested too deeply")
+    except UnicodeDecodeError:
+        raise ValueError("it is not text")
+    except json.JSONDecodeError as error:
+        raise ValueError("it is not JSON: %s" % error)
+    if not isinstance(found, dict):
+        raise ValueError("it is not a JSON object {...}")
+    return found
+
+
+def _whole_number(digits):
+    if len(digits) > _MAX_JSON_DIGITS:
+        raise ValueError("it has a number of %d digits" % len(digits))
+    return int(digits)
+
+
+def _finite_number(digits):
+    number = float(digits)
+    if number in (float("inf"), -float("inf")):
+        raise ValueError("it has a number that is too large: %.20s" % digits)
+    return number
+
+
 @contextlib.contextmanager
-def replacing(path, mode="w"):
-    """A file that takes the place of `path` at the end of the block, and only if the block ends well."""
+def replacing(path: str, mode: str = "w") -> Iterator[IO]:
+    """A file that replaces `path` at the end of the block, and only if the block raises nothing."""
     part = _beside(path, ".part")
     try:
         with open(part, mode, **({} if "b" in mode else {"encoding": "utf-8", "newline": ""})) as file:
@@ -41,8 +102,8 @@ def replacing(path, mode="w"):
 
 
 @contextlib.contextmanager
-def replacing_folder(path):
-    """An empty folder that takes the place of `path` at the end of the block, and only if the block ends well."""
+def replacing_folder(path: str) -> Iterator[str]:
+    """An empty folder that replaces `path` at the end of the block, and only if the block raises nothing."""
     part, old = _beside(path, ".part"), _beside(path, ".old")
     _put_back(old, path)
     for left_over in (part, old):
@@ -51,7 +112,7 @@ def replacing_folder(path):
     try:
         yield part
         with contextlib.suppress(FileNotFoundError):
-            os.rename(path, old)  # at once, where to delete it would leave it half there for a while
+            os.rename(path, old)  # at once; a deletion takes time and leaves half a folder meanwhile
         os.rename(part, path)
     except BaseException:
         _put_back(old, path)
@@ -61,7 +122,7 @@ def replacing_folder(path):
 
 
 def _beside(path, suffix):
-    """A hidden neighbour, whose name nobody gives to something of their own."""
+    """A hidden file or folder beside `path`, with a name that users do not give to their own files."""
     folder, name = os.path.split(path)
     return os.path.join(folder, ".%s.kws%s" % (name, suffix))
 
@@ -72,12 +133,16 @@ def _put_back(old, path):
 
 
 @contextlib.contextmanager
-def only_one(folder, work, wait=False):
-    """Holds `folder` for this process; a second one is refused, or waits. The lock ends with the process, however."""
+def only_one(folder: str, work: str, wait: bool = False) -> Iterator[None]:
+    """Lock `folder` for this process. A second process is refused, or waits.
+
+    work: what this process does, for the message to a second one: "is training in". The operating system removes the
+    lock when the process ends, however it ends.
+    """
     os.makedirs(folder, exist_ok=True)
     with open(os.path.join(folder, ".lock"), "a") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         except BlockingIOError:
-            raise KwsError("another process %s %s; wait for it to end, or choose another folder" % (work, folder))
+            raise KwsError("another process %s %s" % (work, folder), "wait for it to end, or choose another folder")
         yield

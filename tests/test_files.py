@@ -1,0 +1,66 @@
+"""JSON that a user may have written or damaged: every way to be wrong is one error with advice."""
+import gzip
+import json
+
+import pytest
+
+from kwscli import files
+from kwscli.errors import KwsError
+
+DEEP = 100000
+BROKEN = {
+    "empty": (b"", "it is not JSON: Expecting value"),
+    "cut off": (b'{"a": 1', "it is not JSON: Expecting ',' delimiter"),
+    "text": (b"hello", "it is not JSON: Expecting value"),
+    "two objects": (b"{} {}", "it is not JSON: Extra data"),
+    "binary": (gzip.compress(b"{}"), "it is not "),
+    "not UTF-8": (b'{"a": "caf\xe9"}', "it is not text"),
+    "zeros": (bytes(512), "it is not "),
+    "nested lists": (b"[" * DEEP + b"]" * DEEP, "it is nested too deeply"),
+    "nested lists without an end": (b"[" * DEEP, "it is nested too deeply"),
+    "nested objects": (b'{"a":' * DEEP + b"1" + b"}" * DEEP, "it is nested too deeply"),
+    "nested inside": (b'{"a": ' + b"[" * DEEP + b"]" * DEEP + b"}", "it is nested too deeply"),
+    "a long whole number": (b'{"a": ' + b"9" * DEEP + b"}", "it has a number of 100000 digits"),
+    "a large whole number": (b'{"a": 9223372036854775808}', "it has a number of 19 digits"),
+    "a large number": (b'{"a": -1e999}', "it has a number that is too large: -1e999"),
+    "a list": (b"[1]", "it is not a JSON object {...}"),
+    "a string": (b'"a"', "it is not a JSON object {...}"),
+    "a number": (b"1", "it is not a JSON object {...}"),
+    "null": (b"null", "it is not a JSON object {...}"),
+}
+
+
+@pytest.mark.parametrize("case", BROKEN)
+def test_broken_json_is_an_error_with_the_place_and_advice(tmp_path, case):
+    data, why = BROKEN[case]
+    path = tmp_path / "a.json"
+    path.write_bytes(data)
+    for read, where in (
+        (lambda: files.read_json(str(path), "write it again"), "%s is damaged: " % path),
+        (lambda: files.parse_json(data, "$TF_CONFIG", "write it again"), "$TF_CONFIG cannot be used: "),
+    ):
+        with pytest.raises(KwsError) as error:
+            read()
+        assert error.value.problem.startswith(where + why) and error.value.advice == "write it again"
+        assert "\n" not in str(error.value) and len(str(error.value)) < 300
+
+
+def test_a_file_without_an_end_is_an_error():
+    with pytest.raises(KwsError, match="/dev/zero is damaged: it has more than"):
+        files.read_json("/dev/zero", "write it again")
+
+
+def test_a_missing_file_is_an_os_error(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        files.read_json(str(tmp_path / "none.json"), "write it again")
+    with pytest.raises(IsADirectoryError):
+        files.read_json(str(tmp_path), "write it again")
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_whole_json_is_read_as_it_is(tmp_path, encoding):
+    value = {"é": [1, -2.5, None, True, {"loss": 1e300}], "": 10 ** 17}
+    path = tmp_path / "a.json"
+    path.write_text(json.dumps(value, ensure_ascii=False), encoding=encoding)
+    assert files.read_json(str(path), "write it again") == value
+    assert files.parse_json(json.dumps(value), "--options", "write it again") == value
