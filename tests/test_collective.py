@@ -255,7 +255,7 @@ def test_all_workers_name_the_settings_that_differ():
 
 
 @pytest.mark.parametrize("kind, numbers, words", [
-    ("gpu", (0, 0), "worker 0 .* and worker 1 .* both use GPU 0; give each a device of its own"),
+    ("gpu", (0, 0), "worker 0 .* and worker 1 .* both use GPU 0; give each a device"),
     ("npu", (0, 1), "worker . .* uses an NPU, but TF_CONFIG describes CPUs and GPUs"),
     ("gpu", (0, 1), None), ("cpu", (0, 0), None),
 ])

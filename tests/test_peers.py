@@ -187,8 +187,8 @@ def test_other_programs_are_ignored(workers):
     one = workers(2)
     hub = threading.Thread(target=one._run, args=(0, lambda peers: peers.gather(0), {}), daemon=True)
     hub.start()
-    deep = "[" * 100000
-    for text in ("GET / HTTP/1.1", "[]", "{}", deep, '{"rank": Infinity, "addresses": []}', '{"rank": 1, "addresses": 1}'):
+    hellos = '{"rank": Infinity, "addresses": []}', '{"rank": 1, "addresses": 1}'
+    for text in ("GET / HTTP/1.1", "[]", "{}", "[" * 100000, *hellos):
         one.stranger(text)
     one._run(1, lambda peers: peers.gather(1), {})
     hub.join(WAIT)

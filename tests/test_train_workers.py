@@ -130,4 +130,5 @@ def test_workers_with_different_settings_are_refused(data, tmp_path):  # noqa: F
         found = [ended(child) for child in children]
     for status, stderr in found:
         assert status == 1 and "the workers have different settings: check_nans is True on worker 1" in stderr, stderr
-        assert "; seed is 7 on worker 1" in stderr and "start all of them with the same command and the same versions" in stderr
+        assert "; seed is 7 on worker 1" in stderr
+        assert "start all of them with the same command and the same versions" in stderr

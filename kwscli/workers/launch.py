@@ -152,7 +152,7 @@ def _how(status):
 
 
 def _before_exec(parent):
-    """What a new process does first: accept Ctrl-C, which background jobs of a shell ignore, and die with its parent."""
+    """What a new process does first: accept Ctrl-C, which background jobs ignore, and die with its parent."""
     prctl = ctypes.CDLL(None).prctl if sys.platform.startswith("linux") else None
 
     def prepare():
