@@ -22,7 +22,7 @@ from kwscli.models import network  # noqa: E402
 from kwscli.runs import run_directory  # noqa: E402
 from kwscli.settings import DataSettings, FeatureSettings, TrainSettings  # noqa: E402
 from kwscli.training import diagnostics  # noqa: E402
-from kwscli.workers import cluster  # noqa: E402
+from kwscli.workers import cluster, cores  # noqa: E402
 from kwscli.workers.collective import Collective  # noqa: E402
 from kwscli.workers.peers import Patience  # noqa: E402
 from kwscli.workers.sockets import free_ports  # noqa: E402
@@ -255,13 +255,21 @@ def test_all_workers_name_the_settings_that_differ():
 
 
 @pytest.mark.parametrize("kind, numbers, words", [
-    ("gpu", (0, 0), "worker 0 .* and worker 1 .* both use GPU 0; give each a device"),
+    ("gpu", (0, 0), "worker 0 .* and worker 1 .* both use GPU 0; give each"),
     ("npu", (0, 1), "worker . .* uses an NPU, but TF_CONFIG describes CPUs and GPUs"),
     ("gpu", (0, 1), None), ("cpu", (0, 0), None),
 ])
 def test_devices_that_cannot_train_together(kind, numbers, words):
     errors, _ = errors_of(lambda collective: collective.check_device(kind, numbers[collective.rank]), 2)
     assert len(errors) == (2 if words else 0) and all(re.search(words, error) for error in errors), errors
+
+
+def test_workers_divide_the_cores_of_their_machine(monkeypatch):
+    kept, shares = [], []
+    monkeypatch.setattr(cores, "usable", lambda: [2, 3, 5, 7])
+    monkeypatch.setattr(cores, "keep_to", kept.append)
+    assert errors_of(lambda collective: shares.append(collective._keep_to_own_cores()), 3)[0] == []
+    assert sorted(kept) == [[2, 7], [3], [5]] and sorted(shares) == [1, 1, 2]
 
 
 def test_an_npu_cluster_refuses_other_devices():

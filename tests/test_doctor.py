@@ -64,7 +64,8 @@ def test_a_missing_package_that_is_optional_is_a_note(kws, monkeypatch):
 
 @pytest.mark.parametrize("name, value, words", [
     ("RANK_SIZE", "abc", "$RANK_SIZE is 'abc'"), ("TF_CONFIG", "{", "$TF_CONFIG cannot be used"),
-    ("RANK_SIZE", "2", "but RANK_TABLE_FILE is not set"), ("ASCEND_DEVICE_ID", "\u00b2", "$ASCEND_DEVICE_ID is '\u00b2'"),
+    ("RANK_SIZE", "2", "but RANK_TABLE_FILE is not set"),
+    ("ASCEND_DEVICE_ID", "\u00b2", "$ASCEND_DEVICE_ID is '\u00b2'"),
 ])
 def test_variables_that_a_training_refuses_are_wrong(monkeypatch, name, value, words):
     monkeypatch.setenv(name, value)

@@ -53,7 +53,7 @@ def test_two_npus_train_as_one_with_twice_the_batch(npus, data, tmp_path):  # no
 
 
 @pytest.mark.parametrize("rank", [0, 1])
-def test_an_npu_that_is_lost_ends_all_and_the_same_command_continues(npus, unbroken, data, tmp_path, rank):  # noqa: F811
+def test_an_npu_that_dies_ends_all_and_the_same_command_continues(npus, unbroken, data, tmp_path, rank):  # noqa: F811
     child = on_two(npus, data, tmp_path / "run")
     os.kill(workers_of(child, "Step 10: Validation")[rank], signal.SIGKILL)
     status, stderr = ended(child)
