@@ -6,7 +6,7 @@ import os
 import platform
 import shutil
 import textwrap
-from typing import Any, Callable, Iterator, List, NamedTuple
+from typing import Any, Callable, List, NamedTuple
 
 from . import __version__, console, imports
 from .devices import npu_flags
@@ -179,7 +179,7 @@ def _rank_table():
 
 def _packages():
     """The packages that kws uses besides TensorFlow."""
-    yield _package("soundfile", "soundfile", MISSING, "pip install --force-reinstall soundfile, which includes libsndfile",
+    yield _package("soundfile", "soundfile", MISSING, "pip install --force-reinstall soundfile",
                    lambda soundfile: "%s with %s" % (soundfile.__version__, soundfile.__libsndfile_version__))
     tflite = [name for name in ("tflite_runtime", "ai_edge_litert", "tensorflow") if importlib.util.find_spec(name)]
     yield Finding("TFLite", OK, "in " + tflite[0]) if tflite else Finding(

@@ -281,7 +281,8 @@ def test_an_npu_cluster_refuses_other_devices():
 
 
 @pytest.mark.parametrize("case, way, how", [
-    ("is_lost", "dies", "closed its connection"), ("is_lost", "hangs", "did not start the step that the others started"),
+    ("is_lost", "dies", "closed its connection"),
+    ("is_lost", "hangs", "did not start the step that the others started"),
     ("is_lost_at_once", "freezes", "sent nothing for"),
 ])
 def test_a_worker_that_is_lost_ends_the_other_with_its_name(workers, case, way, how):
