@@ -1,4 +1,4 @@
-# Python 3.7 with TensorFlow 1.15 is home: one on the PATH or among pyenv's versions, if it runs; else python3.
+# Python 3.7, which gets TensorFlow 1.15, if one on the PATH or in pyenv runs; otherwise python3.
 PYTHON ?= $(shell for python in python3.7 $${PYENV_ROOT:-$$HOME/.pyenv}/versions/3.7.*/bin/python python3; do \
 	"$$python" -c "import venv" >/dev/null 2>&1 && { echo "$$python"; break; }; done)
 VENV ?= .venv
@@ -8,30 +8,30 @@ INSTALLED = $(VENV)/.installed
 
 .PHONY: help install demo test lint bench clean
 
-help:  ## list the targets
+help:  ## list these targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
-	@echo "PYTHON=$(PYTHON) makes the environment in VENV=$(VENV)"
+	@echo "Choose the Python and the folder of the environment: PYTHON=$(PYTHON) VENV=$(VENV)"
 
-install: $(INSTALLED)  ## make the environment and install kws into it
+install: $(INSTALLED)  ## create the environment and install kws into it
 
 $(INSTALLED): setup.cfg setup.py
-	$(if $(PYTHON),,$(error no Python 3 found; install Python 3.7, or 3.9 or newer, or name one by PYTHON=))
+	$(if $(PYTHON),,$(error no Python 3 found; install Python 3.7, or 3.9 or newer, or add PYTHON=/path/to/python))
 	$(PYTHON) -m venv --clear $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet --editable ".[dev]"
 	@touch $@
 
-demo: $(INSTALLED)  ## synthesise spoken words, train on them, measure, label, freeze
+demo: $(INSTALLED)  ## make spoken words, train on them, measure, label and freeze: 2 minutes
 	@PATH="$(abspath $(BIN)):$$PATH" sh tests/demo.sh $(DEMO)
 
-test: $(INSTALLED)  ## run every test
+test: $(INSTALLED)  ## run all tests
 	$(BIN)/python -m pytest
 
 lint: $(INSTALLED)  ## check the style
 	$(BIN)/python -m flake8 kwscli tests
 
-bench: $(INSTALLED)  ## measure the speed of every part, as a table
+bench: $(INSTALLED)  ## measure the speed of every part: 3 to 5 minutes
 	$(BIN)/kws bench
 
-clean:  ## remove the environment and what the demo made
+clean:  ## delete the environment and the files of the demo
 	rm -rf $(VENV) $(DEMO) build *.egg-info

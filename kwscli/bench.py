@@ -21,6 +21,7 @@ from .data import batches, dataset, prepare
 from .devices.device_settings import DeviceSettings
 from .errors import KwsError
 from .runs import run_directory
+from .runs.description import MODEL, Description, read_description
 from .settings import FeatureSettings
 from .sound.features import mfcc
 from .workers import cores
@@ -57,7 +58,7 @@ def benchmark(data_path: Optional[str], architecture: str, steps: int, rounds: i
 def synthesized(folder: str) -> str:
     """Prepared data of synthesised words in a folder -> its path."""
     path = os.path.join(folder, "data")
-    prepare.prepare(prepare.PrepareSettings(prepare.source_of(path, synthesize=""), path))
+    prepare.prepare(prepare.source_of(path, synthesize=""), path)
     return path
 
 
@@ -69,7 +70,7 @@ def choose_device() -> Tuple[DeviceSettings, Any]:
     return settings, session.choose(settings)
 
 
-def stream_of(data: dataset.Dataset, description: run_directory.Description) -> batches.TrainingStream:
+def stream_of(data: dataset.Dataset, description: Description) -> batches.TrainingStream:
     """The batches of a training with this description."""
     return batches.TrainingStream(data, description.data, description.features, description.train.batch_size, 1)
 
@@ -94,7 +95,7 @@ class BareStep:
     """The training step alone, on one constant batch: the cost of the network itself. A context manager."""
 
     def __init__(
-        self, description: run_directory.Description, batch: Tuple[np.ndarray, np.ndarray], settings: DeviceSettings,
+        self, description: Description, batch: Tuple[np.ndarray, np.ndarray], settings: DeviceSettings,
         device: Any,
     ) -> None:
         self._description, self._batch = description, batch
@@ -132,7 +133,7 @@ class Training(NamedTuple):
     """The speed of a whole training, without its first steps."""
 
     run_path: str
-    description: run_directory.Description
+    description: Description
     batch_size: int  # of all workers together
     examples_per_second: float  # in training steps
     between_steps: float  # seconds per step for validation, checkpoints and logs
@@ -176,7 +177,7 @@ def _commonest_words(data_path):
 
 
 def _speed_of_run(path, workers):
-    description = run_directory.read_description(os.path.join(path, run_directory.MODEL))
+    description = read_description(os.path.join(path, MODEL))
     batch_size = workers * description.train.batch_size
     metrics = run_directory.read_metrics(path)
     first, *lines = [one for one in metrics if "loss" in one and one["step"] >= WARM_UP_STEPS]
@@ -239,9 +240,9 @@ def _evaluation_speed(run_path, data_path):
     """Clips per second of `kws eval` on the validation split, without its start."""
     from . import classifiers, evaluate
 
-    with contextlib.closing(classifiers.opened(run_path)) as model, contextlib.redirect_stderr(open(os.devnull, "w")):
-        result = evaluate.evaluate(model, data_path, "validation", model.data)
-        run = functools.partial(evaluate.evaluate, model, data_path, "validation", model.data)
+    with classifiers.open(run_path) as model, contextlib.redirect_stderr(open(os.devnull, "w")):
+        run = functools.partial(evaluate.evaluate, model, data_path, model.data, "validation")
+        result = run().result
         return result.count / lower_quartile(seconds_per_call(run, 10)[:, 0])
 
 
@@ -278,7 +279,7 @@ def _prepare_against_gzip(folder, archive):
         began = time.perf_counter()
         subprocess.run(["gzip", "-dc", archive], stdout=nowhere, check=True)
         unpacked = time.perf_counter()
-    prepare.prepare(prepare.PrepareSettings(archive, os.path.join(folder, "prepared")), force=True)
+    prepare.prepare(archive, os.path.join(folder, "prepared"), force=True)
     return unpacked - began, time.perf_counter() - unpacked
 
 

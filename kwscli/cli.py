@@ -1,5 +1,4 @@
-"""The `kws` command: flags -> settings -> one call -> the printed result. TensorFlow is imported where it is used."""
-import contextlib
+"""The `kws` command: each subcommand reads its flags, makes one call and prints the result."""
 import json
 import math
 import os
@@ -7,14 +6,14 @@ import warnings
 
 import click
 
-from . import __version__, imports, models
+from . import __version__, console, export, guides, imports, models
 from .devices.device_settings import DeviceSettings
 from .errors import KwsError
 from .flags import Group, ListOf, options
-from .settings import DataSettings, FeatureSettings, TrainSettings
+from .settings import DataSettings, EvaluationSettings, FeatureSettings, PrepareSettings, TrainSettings, pick
 
 
-def _data_path(default=None, otherwise="where the run's was"):
+def _data_path(default=None, otherwise="the folder that the run was trained on"):
     return click.option(
         "--data-path", "--data-dir", envvar="KWS_DATA_PATH", default=default,
         help="Folder with %s.  [default: $KWS_DATA_PATH, else %s]"
@@ -23,11 +22,12 @@ def _data_path(default=None, otherwise="where the run's was"):
 
 
 _checkpoint = click.option(
-    "--checkpoint", metavar="PATH", help="A run directory (its best checkpoint), a checkpoint or a .pb graph.  "
+    "--checkpoint", metavar="PATH",
+    help="A run directory (its best checkpoint), a checkpoint, or a frozen graph (.pb).  "
     "[default: the newest run under output/]"
 )
-_labels = click.option("--labels", metavar="FILE", help="Labels of a .pb graph that does not say them itself.")
-_json = click.option("--json", "as_json", is_flag=True, help="Print JSON for a program to read.")
+_labels = click.option("--labels", metavar="FILE", help="The labels of a .pb graph that does not contain them.")
+_json = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 
 
 def _print_json(value):
@@ -42,32 +42,29 @@ def cli():
     \b
     kws prepare --data-path DIR      unpack and split the recordings in DIR
     kws train --data-path DIR        train a network on them
-    kws eval                         measure it
-    kws label file.wav               name what is spoken
-    kws freeze                       export it
+    kws eval                         measure the network
+    kws label file.wav               name what is spoken in a file
+    kws freeze                       export the network
     """
 
 
 @cli.command()
 @_data_path("data")
-@click.option("--archive", metavar="FILE", help="Which archive or folder.  [default: the one in the data path]")
-@click.option("--out", metavar="DIR", help="Where the prepared data goes.  [default: the data path]")
+@click.option("--archive", metavar="FILE",
+              help="The archive or folder of recordings.  [default: the one in the data path]")
+@click.option("--out", metavar="DIR", help="Folder for the prepared data.  [default: the data path]")
 @click.option("--download", is_flag=False, flag_value="0.02", type=click.Choice(["0.02", "0.01"]),
-              help="Fetch this version of Speech Commands first (2.4 GB; 0.02 where none is named).")
+              help="Download this version of Speech Commands first (0.02, the default, has 2.4 GB).")
 @click.option("--synthesize", is_flag=False, flag_value="", metavar="[WORDS]",
-              help="Make recordings by espeak-ng: of the ten keywords, ten other words, and these (comma-separated).")
-@click.option("--sample-rate", type=click.IntRange(1000, 192000), default=16000, show_default=True,
-              help="Samples per second everything is converted to.")
-@click.option("--validation-percentage", type=click.FloatRange(0, 100), default=10.0, show_default=True,
-              help="Speakers for validation, in percent.")
-@click.option("--testing-percentage", type=click.FloatRange(0, 100), default=10.0, show_default=True,
-              help="Speakers for testing, in percent.")
-@click.option("--force", is_flag=True, help="Prepare again what is prepared already.")
+              help="Make recordings with espeak-ng: the ten keywords, ten other words, and these, separated by commas.")
+@options(PrepareSettings)
+@click.option("--force", is_flag=True, help="Prepare the recordings again, even if prepared data is there.")
 @_json
 def prepare(data_path, archive, out, download, synthesize, force, as_json, **how):
-    """Unpack and split recordings, and say what is wrong with them.
+    """Unpack, check and split recordings.
 
-    Reads speech_commands_v0.02.tar.gz (or another archive) or a folder of WORD/recording, and writes DIR/packed/.
+    Reads an archive such as speech_commands_v0.02.tar.gz, or a folder with a sub-folder of recordings per word. Writes
+    the prepared data to DIR/packed/ and lists the problems of recordings in DIR/packed/problems.csv.
 
     \b
     kws prepare --data-path data
@@ -77,35 +74,40 @@ def prepare(data_path, archive, out, download, synthesize, force, as_json, **how
     with imports.guarded():
         from .data import prepare as preparing
 
+    settings = pick(PrepareSettings, how)
     source = preparing.source_of(data_path, archive, download, synthesize)
-    report = preparing.prepare(preparing.PrepareSettings(source, out or data_path, **how), force)
+    report = preparing.prepare(source, out or data_path, settings, force)
     if as_json:
         _print_json(report.info)
     else:
-        click.echo(preparing.describe(report))
+        click.echo(report)
 
 
 @cli.command()
 @_data_path("data")
-@click.option("--train-dir", metavar="DIR", help="Where the run goes.  [default: output/$ASCEND_DEVICE_ID, output/0]")
-@click.option("--summaries-dir", metavar="DIR", help="Where TensorBoard's events go.  [default: TRAIN_DIR/summaries]")
-@click.option("--start-checkpoint", metavar="PATH", help="Begin with the weights of this run or checkpoint.")
-@click.option("--overwrite", is_flag=True, help="Lose the run that is in the train dir.")
+@click.option("--train-dir", metavar="DIR",
+              help="Folder for the run.  [default: output/$ASCEND_DEVICE_ID, else output/0]")
+@click.option("--summaries-dir", metavar="DIR", help="Folder for TensorBoard's events.  [default: TRAIN_DIR/summaries]")
+@click.option("--start-checkpoint", metavar="PATH", help="Start with the weights of this run or checkpoint.")
+@click.option("--overwrite", is_flag=True, help="Delete the existing run in the train dir first.")
 @click.option("--check-nans", type=click.BOOL, default=False, metavar="BOOL",
-              help="Find the tensor that is not a number.")
+              help="Check every tensor of every step, and name the first one that is not a number.")
 @click.option("--workers", type=click.IntRange(1, 256),
-              help="Processes to start here that train together.  [default: 1]")
-@click.option("--data-threads", type=click.IntRange(1), default=None, help="Threads that make batches.  [default: 2]")
+              help="Number of processes to start on this machine; they train one network together.  [default: 1]")
+@click.option("--data-threads", type=click.IntRange(1), default=None,
+              help="Number of threads that prepare batches.  [default: 2]")
 @click.option("--model-architecture", "architecture", type=click.Choice(models.ARCHITECTURES), default="ds_cnn",
-              show_default=True, help="Which network.")
-@click.option("--model-size", default=None, help="Which published size of it: s, m, l, ...  [default: s]")
-@click.option("--model-size-info", type=ListOf(int), help="Its size as integers, as the reference's scripts give it.")
+              show_default=True, help="The network to train; see kws models.")
+@click.option("--model-size", default=None,
+              help="A published size of that network, such as s, m or l; see kws models.  [default: s]")
+@click.option("--model-size-info", type=ListOf(int),
+              help="The size as integers, in the form of the ML-KWS-for-MCU scripts.")
 @options(TrainSettings)
 @options(DataSettings)
 @options(FeatureSettings)
 @options(DeviceSettings)
 def train(**values):
-    """Train a network; run again after an interruption, go on from there.
+    """Train a network. After an interruption, the same command continues the training.
 
     \b
     kws train --data-path data
@@ -137,13 +139,14 @@ def train(**values):
 @_checkpoint
 @_data_path()
 @click.option("--split", type=click.Choice(["training", "validation", "testing"]),
-              help="Which part of prepared data.  [default: testing]")
+              help="The split of prepared data to measure on.  [default: testing]")
+@options(EvaluationSettings)
 @_labels
 @_json
-def evaluate(checkpoint, data_path, split, labels, as_json):
-    """Measure a network: accuracy, precision and recall, confusions.
+def evaluate(checkpoint, data_path, split, labels, as_json, **percentages):
+    """Measure a network: accuracy, precision and recall per label, and the confusion matrix.
 
-    The data path may also be an archive, or a folder, whose folders are named by labels.
+    The data path is prepared data, or an archive or folder that has a folder per label.
 
     \b
     kws eval --checkpoint output/0
@@ -152,25 +155,23 @@ def evaluate(checkpoint, data_path, split, labels, as_json):
     with imports.guarded():
         from . import classifiers, evaluate as evaluating
 
-    with contextlib.closing(classifiers.opened(checkpoint, labels)) as model:
+    with classifiers.open(checkpoint, labels) as model:
         data_path = data_path or model.data_path or "data"
-        if not evaluating.is_labelled(data_path, model.labels):
-            split = split or "testing"
-        result = evaluating.evaluate(model, data_path, split, model.data)
+        evaluation = evaluating.evaluate(model, data_path, model.data, split, **percentages)
         if as_json:
-            _print_json(dict(result.to_json(), checkpoint=model.path, split=split))
+            _print_json(dict(evaluation.to_json(), checkpoint=model.path))
         else:
-            click.echo(result)
+            click.echo(evaluation)
 
 
 @cli.command()
 @click.argument("files", nargs=-1, required=True, metavar="FILE...")
 @_checkpoint
 @_labels
-@click.option("--top", type=click.IntRange(1), default=3, show_default=True, help="How many labels to show.")
+@click.option("--top", type=click.IntRange(1), default=3, show_default=True, help="Number of labels to show per file.")
 @_json
 def label(files, checkpoint, labels, top, as_json):
-    """Name what is spoken in sound files, folders of them, or standard input (-).
+    """Name what is spoken in sound files, in all files of folders, or on standard input (-).
 
     \b
     kws label file.wav
@@ -180,9 +181,9 @@ def label(files, checkpoint, labels, top, as_json):
         from . import classifiers, label as labelling
 
     paths = list(labelling.expand(files))
-    with contextlib.closing(classifiers.opened(checkpoint, labels)) as model:
+    with classifiers.open(checkpoint, labels) as model:
         labelled = []
-        for one in labelling.label_all(model, paths, top):
+        for one in labelling.label(model, paths, top):
             labelled.append(one)
             if not as_json:
                 click.echo(one, err=bool(one.error))
@@ -194,37 +195,43 @@ def label(files, checkpoint, labels, top, as_json):
 
 @cli.command()
 @_checkpoint
-@click.option("--output", metavar="FILE", help="The self-contained graph.  [default: beside the checkpoint]")
+@click.option("--format", "formats", type=ListOf(str), default=",".join(export.DEFAULT_FORMATS), show_default=True,
+              help="Formats to write, separated by commas: %s, or %s." % (", ".join(export.FORMATS), export.ALL))
+@click.option("--output", metavar="PATH", help="A file, or a folder for all of them.  [default: beside the checkpoint]")
 @_data_path()
-def freeze(checkpoint, output, data_path):
-    """Write graphs with the weights inside, and check that they give the checkpoint's scores.
-
-    FILE.pb takes a WAV file's bytes (wav_data), FILE_features.pb takes features (fingerprint_input); both give
-    labels_softmax.
+@_json
+def freeze(checkpoint, formats, output, data_path, as_json):
+    """Export a network, and check that each file gives the scores of the checkpoint.
 
     \b
     kws freeze --checkpoint output/0 --output ds_cnn.pb
+    kws freeze --format pb-features --output exported/
     """
     with imports.guarded():
-        from . import export as freezing
+        from .export import freeze as freezing
 
-    written = freezing.freeze(checkpoint, output, data_path)
+    written = freezing.freeze(checkpoint, output, data_path, formats)
+    if as_json:
+        _print_json([one._asdict() for one in written])
+        return
     for one in written:
-        click.echo("%s  %s -> labels_softmax, %d bytes, scores within %.1g of the checkpoint's" % (
-            one.path, one.input, one.size, one.difference
+        click.echo("%s  %s, %d bytes, scores within %.1g of the checkpoint's" % (
+            one.path, one.summary, one.size, one.difference
         ))
-    click.echo("For an Ascend chip: %s" % freezing.atc_command(written))
+    for one in written:
+        if one.note:
+            click.echo(one.note)
 
 
 @cli.command("models")
 @click.argument("architecture", required=False, type=click.Choice(models.ARCHITECTURES), metavar="[NAME]")
-@click.option("--model-size", help="Which published size of NAME.  [default: s]")
-@click.option("--model-size-info", type=ListOf(int), help="The size of NAME as integers.")
-@click.option("--keywords", type=click.IntRange(1), default=10, show_default=True, help="How many words it spots.")
+@click.option("--model-size", help="A published size of the network NAME.  [default: s]")
+@click.option("--model-size-info", type=ListOf(int), help="The size of the network NAME as integers.")
+@click.option("--keywords", type=click.IntRange(1), default=10, show_default=True, help="Number of keywords.")
 @options(FeatureSettings)
 @_json
 def list_models(architecture, model_size, model_size_info, keywords, as_json, **features):
-    """Show every network and what it costs, or the layers of one.
+    """List the networks and what each costs, or the layers of one network.
 
     \b
     kws models
@@ -238,13 +245,13 @@ def list_models(architecture, model_size, model_size_info, keywords, as_json, **
 
 
 @cli.command()
-@_data_path(otherwise="a corpus synthesised for it")
+@_data_path(otherwise="recordings synthesised for the measurement")
 @click.option("--model-architecture", "architecture", type=click.Choice(models.ARCHITECTURES), default="ds_cnn",
-              show_default=True, help="Which network.")
-@click.option("--steps", type=click.IntRange(100), default=450, show_default=True, help="Steps of each training.")
-@click.option("--rounds", type=click.IntRange(1), default=3, show_default=True, help="How often each is measured.")
+              show_default=True, help="The network to measure with.")
+@click.option("--steps", type=click.IntRange(100), default=450, show_default=True, help="Steps per training.")
+@click.option("--rounds", type=click.IntRange(1), default=3, show_default=True, help="Number of measurements per row.")
 def bench(data_path, **how):
-    """Measure the speed of every part on this machine: 3 to 5 minutes.
+    """Measure the speed of every part on this machine. This takes 3 to 5 minutes.
 
     \b
     kws bench --data-path data
@@ -260,9 +267,9 @@ def bench(data_path, **how):
 @_data_path("data")
 @_json
 def doctor(data_path, as_json):
-    """Say what this machine has, and what to do about what it lacks.
+    """Show what this machine has, and how to install or repair what kws needs.
 
-    The exit status is 1 if something that kws needs is missing, or something is there and broken.
+    The exit status is 1 if something that kws needs is missing or broken.
 
     \b
     kws doctor
@@ -279,11 +286,23 @@ def doctor(data_path, as_json):
         click.get_current_context().exit(KwsError.exit_status)
 
 
+@cli.command()
+@click.argument("name", required=False, type=click.Choice(guides.NAMES), metavar="[NAME]")
+def guide(name):
+    """Print a guide, or the list of guides.
+
+    \b
+    kws guide
+    kws guide training
+    """
+    click.echo(guides.read(name) if name else console.table(guides.titles()))
+
+
 def main():
     """Run `kws`."""
-    # TensorFlow's chatter about instructions and drivers; what goes wrong comes as an exception anyway.
+    # TensorFlow's log is about instruction sets and drivers. Errors reach us as exceptions.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    # Batches are made by threads of ours; a pool of OpenBLAS's in each would only make them wait for one another.
+    # Our own threads prepare batches. A thread pool of OpenBLAS in each would only make them wait for one another.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    warnings.filterwarnings("ignore", category=FutureWarning)  # of TensorFlow 1.15 about numpy
+    warnings.filterwarnings("ignore", category=FutureWarning)  # from TensorFlow 1.15, about numpy
     cli(prog_name="kws")

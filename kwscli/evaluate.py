@@ -1,57 +1,83 @@
-"""`kws eval`, and every other accuracy that kws tells: computed in numpy from targets and scores."""
+"""`kws eval`: scores a network on prepared data, or on a folder or archive whose folders are labels."""
+import functools
+import itertools
 import os
+from typing import Any, Dict, NamedTuple, Optional, Sequence
 
 import numpy as np
 
 from . import labels
-from .classifiers import BATCH
+from .classifiers.classifier import BATCH
 from .console import Progress, say
-from .data import archive, dataset
+from .data import dataset, recordings
+from .data.archive import Archive
 from .data.batches import EvaluationSet
 from .errors import KwsError
 from .metrics import Result
+from .settings import DataSettings, EvaluationSettings, flag_of, pick
 from .sound import audio
 
 
-def evaluate(classifier, data_path, split=None, data_settings=None):
-    """Score a classifier on a split of prepared data, or on a folder or archive whose folders are labels -> Result.
+class Evaluation(NamedTuple):
+    """A Result and the clips that it was measured on."""
 
-    split: None where there is none to choose from, see `is_labelled`.
-    data_settings: the DataSettings that say which words are keywords and how much of the rest belongs to the set.
+    result: Result
+    clips: str  # how many clips of what, in one line
+    rule: Dict[str, Any]  # how the clips were chosen: {name: value}; None in a folder or archive, which is used whole
+
+    def __str__(self) -> str:
+        return "%s\n%s\n\n%s" % (self.result.summary(), self.clips, self.result.tables())
+
+    def to_json(self) -> Dict[str, Any]:
+        return dict(self.result.to_json(), **self.rule)
+
+
+def evaluate(
+    classifier: Any, data_path: str, data_settings: DataSettings, split: Optional[str] = None, **percentages: Any
+) -> Evaluation:
+    """Score a classifier on a split of prepared data, or on a folder or archive whose folders are labels.
+
+    data_settings: the keywords, and how the speakers are split. split: testing if it is None.
+    percentages: values of EvaluationSettings, or None for the default.
     """
     if is_labelled(data_path, classifier.labels):
-        if split:
-            raise KwsError("--split %s is a part of prepared data, and %s is measured whole; leave it out"
-                           % (split, data_path))
+        chosen = {name: value for name, value in dict(percentages, split=split).items() if value is not None}
+        for name, value in chosen.items():
+            raise KwsError(
+                "%s %s chooses from prepared data, but %s is used whole" % (flag_of(name), value, data_path),
+                "leave %s out" % flag_of(name),
+            )
         return _evaluate_labelled(classifier, data_path)
     if classifier.labels != labels.labels_of(data_settings.wanted_words):
         raise KwsError(
-            "the labels of %s (%s) are not %s, %s and keywords; "
-            "measure it on a folder or archive of folders named by labels"
-            % (classifier.path, ", ".join(classifier.labels), labels.SILENCE, labels.UNKNOWN)
+            "the labels of %s (%s) are not %s, %s and keywords"
+            % (classifier.path, ", ".join(classifier.labels), labels.SILENCE, labels.UNKNOWN),
+            "measure it on a folder or archive whose folders are its labels",
         )
+    return _evaluate_prepared(
+        classifier, data_path, data_settings, split or "testing", pick(EvaluationSettings, percentages)
+    )
+
+
+def _evaluate_prepared(classifier, data_path, data_settings, split, settings):
     data = dataset.load(data_path, data_settings.validation_percentage, data_settings.testing_percentage)
-    _check_rate(classifier, data)
-    clips = EvaluationSet(data, data_settings, classifier.features, split)
+    dataset.check_sample_rate(data, classifier.features.sample_rate)
+    clips = EvaluationSet(data, data_settings.wanted_words, classifier.features, split, settings)
     if not len(clips):
-        raise KwsError("%s has no %s clips of %s" % (data_path, split, ", ".join(data_settings.wanted_words)))
+        raise KwsError(
+            "%s has no %s clips of %s" % (data_path, split, ", ".join(data_settings.wanted_words)),
+            "choose another --split, or prepare the data with a larger percentage of it",
+        )
     scores = []
     with Progress("evaluating", len(clips)) as progress:
         for start in range(0, len(clips), BATCH):
             scores.append(classifier.scores(clips.clips(slice(start, start + BATCH))))
             progress.update(len(scores[-1]))
-    return Result.of(classifier.labels, clips.targets, np.concatenate(scores))
+    result = Result.of(classifier.labels, clips.targets, np.concatenate(scores))
+    return Evaluation(result, str(clips), dict(vars(settings), split=split))
 
 
-def _check_rate(classifier, data):
-    if data.sample_rate != classifier.features.sample_rate:
-        raise KwsError(
-            "%s was prepared at %d samples a second and the network wants %d; run kws prepare --sample-rate %d --force"
-            % (data.path, data.sample_rate, classifier.features.sample_rate, classifier.features.sample_rate)
-        )
-
-
-def is_labelled(path, label_names):
+def is_labelled(path: str, label_names: Sequence[str]) -> bool:
     """Whether a path is an archive, or a folder whose sub-folders are labels: all, or _silence_ or _unknown_."""
     if os.path.isfile(path):
         return True
@@ -62,43 +88,50 @@ def is_labelled(path, label_names):
 
 
 def _evaluate_labelled(classifier, path):
-    """Every sound file in LABEL/name, of a folder or an archive; of one longer than a clip, the loudest part."""
-    targets, clips, scores, unreadable = [], [], [], []
-    settings = classifier.features
-    index_of = {label: index for index, label in enumerate(classifier.labels)}
+    """Score every sound file in LABEL/name; of a file that is longer than a clip, the loudest part."""
+    targets, scores, left_out = [], [], []
+    clips = _labelled_clips(classifier, path, left_out)
     with Progress("evaluating %s" % path) as progress:
-        for name, data in archive.Archive(path) if os.path.isfile(path) else _labelled_files(path):
-            label = os.path.basename(os.path.dirname(name))
-            if not audio.is_sound(name):
-                continue
-            if label not in index_of:
-                raise KwsError(
-                    "%s holds %s, but %s is no label of the network: %s" % (path, name, label, ", ".join(index_of))
-                )
-            try:
-                samples = audio.read(data, settings.sample_rate, name)
-            except audio.UnreadableAudio as error:
-                unreadable.append(str(error))
-                continue
-            targets.append(index_of[label])
-            clips.append(audio.loudest_clip(samples, settings.clip_samples, settings.sample_rate)[1])
-            if len(clips) == BATCH:
-                scores.append(classifier.scores(np.stack(clips)))
-                clips = []
-            progress.update()
-    if clips:
-        scores.append(classifier.scores(np.stack(clips)))
-    for problem in unreadable:
+        for batch in iter(lambda: list(itertools.islice(clips, BATCH)), []):
+            targets += [target for target, _ in batch]
+            scores.append(classifier.scores(np.stack([clip for _, clip in batch])))
+            progress.update(len(batch))
+    for problem in left_out:
         say("Left out: %s" % problem)
     if not targets:
-        raise KwsError("%s holds no sound file in a folder named by a label (%s)" % (path, ", ".join(index_of)))
-    return Result.of(classifier.labels, targets, np.concatenate(scores))
+        raise KwsError(
+            "%s holds no sound file in a label's folder" % path,
+            "name its folders after the labels: %s" % ", ".join(classifier.labels),
+        )
+    result = Result.of(classifier.labels, targets, np.concatenate(scores))
+    rule = dict.fromkeys(list(vars(EvaluationSettings())) + ["split"])
+    return Evaluation(result, "{:,} clips: all of {}".format(result.count, path), rule)
 
 
-def _labelled_files(folder):
-    for label in sorted(os.listdir(folder)):
-        inside = os.path.join(folder, label)
-        if os.path.isdir(inside) and not label.startswith("."):
-            for name in filter(audio.is_sound, sorted(os.listdir(inside))):
-                with open(os.path.join(inside, name), "rb") as file:
-                    yield os.path.join(label, name), file.read()
+def _labelled_clips(classifier, path, left_out):
+    """Yield (label index, clip [clip_samples]) of every sound file; what cannot be read is added to `left_out`."""
+    settings, index_of = classifier.features, {label: index for index, label in enumerate(classifier.labels)}
+    for name, read in _contents(path):
+        label = os.path.basename(os.path.dirname(name))
+        if label not in index_of:
+            raise KwsError(
+                "%s holds %s, but %s is not a label of the network" % (path, name, label or "its folder"),
+                "name the folders after the labels: %s" % ", ".join(index_of),
+            )
+        try:
+            samples = audio.read(read(), settings.sample_rate, name)
+        except audio.UnreadableAudio as error:
+            left_out.append(error)
+            continue
+        yield index_of[label], audio.loudest_clip(samples, settings.clip_samples, settings.sample_rate)[1]
+
+
+def _contents(path):
+    """Yield (name, function that reads its bytes) of every sound file in an archive or a folder."""
+    if os.path.isfile(path):
+        for name, data in Archive(path):
+            if audio.is_sound(name):
+                yield name, lambda: data
+    else:
+        for name in recordings.recordings(path):
+            yield name, functools.partial(recordings.read, path, name)

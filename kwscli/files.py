@@ -89,11 +89,18 @@ def _finite_number(digits):
 
 @contextlib.contextmanager
 def replacing(path: str, mode: str = "w") -> Iterator[IO]:
-    """A file that replaces `path` at the end of the block, and only if the block raises nothing."""
-    part = _beside(path, ".part")
+    """An open file that replaces `path` at the end of the block, and only if the block raises nothing."""
+    text = {} if "b" in mode else {"encoding": "utf-8", "newline": ""}
+    with replacing_path(path) as part, open(part, mode, **text) as file:
+        yield file
+
+
+@contextlib.contextmanager
+def replacing_path(path: str) -> Iterator[str]:
+    """The path, with the same suffix, of a file that replaces `path` in the same way."""
+    part = _beside(path, ".part" + os.path.splitext(path)[1])
     try:
-        with open(part, mode, **({} if "b" in mode else {"encoding": "utf-8", "newline": ""})) as file:
-            yield file
+        yield part
         os.replace(part, path)
     except BaseException:
         with contextlib.suppress(OSError):
@@ -139,10 +146,14 @@ def only_one(folder: str, work: str, wait: bool = False) -> Iterator[None]:
     work: what this process does, for the message to a second one: "is training in". The operating system removes the
     lock when the process ends, however it ends.
     """
+    # Not the package filelock: on a disk without locks, its release for Python 3.7 reports another process that is not
+    # there, and its newest release may leave locks behind.
     os.makedirs(folder, exist_ok=True)
     with open(os.path.join(folder, ".lock"), "a") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         except BlockingIOError:
             raise KwsError("another process %s %s" % (work, folder), "wait for it to end, or choose another folder")
+        except OSError as error:  # such as ENOLCK, where a network file system has no locks
+            raise KwsError("cannot lock %s: %s" % (folder, error.strerror), "choose a folder on another disk")
         yield

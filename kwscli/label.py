@@ -1,10 +1,12 @@
-"""`kws label`: names what is spoken in sound files."""
+"""`kws label`: says which label a network gives to sound files."""
 import os
 import sys
-from typing import NamedTuple, Tuple
+from typing import Any, Dict, Iterable, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
+from .classifiers.classifier import BATCH
+from .data.recordings import sound_files
 from .errors import KwsError
 from .sound import audio
 
@@ -12,62 +14,78 @@ STDIN = "-"
 
 
 class Labelled(NamedTuple):
-    """What was heard in a file: (label, score) from the most to the least likely, and which part of it was scored."""
+    """The scores of a file, as (label, score) from the most to the least likely, and which part of it was scored."""
 
     file: str
     start_ms: int = 0
     duration_ms: int = 0
     scores: Tuple[Tuple[str, float], ...] = ()
-    error: str = ""  # why nothing was heard
+    error: str = ""  # why there are no scores
 
-    def __str__(self):
+    def __str__(self) -> str:
         if self.error:
             return "Error: " + self.error
         return "%s  %s" % (self.file, "  ".join("%s %.1f %%" % (name, 100 * score) for name, score in self.scores))
 
-    def to_json(self):
+    def to_json(self) -> Dict[str, Any]:
         if self.error:
             return {"file": self.file, "error": self.error}
         place = {"start_ms": self.start_ms, "duration_ms": self.duration_ms}
         return dict(place, file=self.file, label=self.scores[0][0], scores=dict(self.scores))
 
 
-def expand(paths):
-    """Files as they are, folders as the sound files below them, in order."""
+def expand(paths: Iterable[str]) -> Iterator[str]:
+    """Yield files as they are, and the sound files of folders in a fixed order."""
     for path in paths:
         if not os.path.isdir(path):
             yield path
             continue
-        found = [
-            os.path.join(folder, name)
-            for folder, folders, names in os.walk(path)
-            for name in sorted(names)
-            if folders.sort() is None and audio.is_sound(name)
-        ]
+        found = [os.path.join(path, name) for name in sound_files(path)]
         if not found:
-            raise KwsError("there is no sound file in %s" % path)
+            raise KwsError("%s holds no sound files" % path, "give a sound file, or a folder with sound files in it")
         yield from found
 
 
-def label_all(classifier, paths, top=None):
-    """Yield a Labelled for each file; one that cannot be read says so and the others go on."""
-    for path in paths:
-        try:
-            yield label(classifier, path, top)
-        except audio.UnreadableAudio as error:
-            yield Labelled(path, error=str(error))
+def label(classifier: Any, paths: Sequence[str], top: Optional[int] = None) -> Iterator[Labelled]:
+    """Yield the Labelled of each file (`-`: standard input), in order. A file that cannot be read has an error.
+
+    A file that is longer than a clip is scored by its loudest part. top: how many labels to give.
+    """
+    for start in range(0, len(paths), BATCH):
+        yield from _label_batch(classifier, paths[start : start + BATCH], top)
 
 
-def label(classifier, path, top=None):
-    """Score one file (`-`: standard input). One that is longer than a clip is judged by its loudest part."""
-    source = sys.stdin.buffer.read() if path == STDIN else path
-    if source == b"":
-        raise audio.UnreadableAudio("standard input is empty; pipe a sound file into it")
-    settings = classifier.features
-    samples = audio.read(source, settings.sample_rate, "standard input" if path == STDIN else path)
+def _label_batch(classifier, paths, top):
+    """The Labelled of each file, scored together."""
+    clips: List[np.ndarray] = []
+    labelled = [_read(classifier.features, path, clips) for path in paths]
+    scores = iter(classifier.scores(np.stack(clips)) if clips else ())
+    for one in labelled:
+        yield one if one.error else one._replace(scores=_ranked(classifier.labels, next(scores))[:top])
+
+
+def _read(settings, path, clips):
+    """Add the clip of a file to `clips`, and return its Labelled, which still has no scores."""
+    try:
+        samples = _samples(path, settings.sample_rate)
+    except audio.UnreadableAudio as error:
+        return Labelled(path, error=str(error))
     start, clip = audio.loudest_clip(samples, settings.clip_samples, settings.sample_rate)
-    scores = classifier.scores(clip[np.newaxis])[0]
-    ranked = [(classifier.labels[index], float(scores[index])) for index in np.argsort(-scores, kind="stable")]
-    milliseconds = 1000 / settings.sample_rate
+    clips.append(clip)
     scored = min(len(samples), settings.clip_samples)
-    return Labelled(path, round(start * milliseconds), round(scored * milliseconds), tuple(ranked[:top]))
+    milliseconds = 1000 / settings.sample_rate
+    return Labelled(path, round(start * milliseconds), round(scored * milliseconds))
+
+
+def _samples(path, sample_rate):
+    if path != STDIN:
+        return audio.read(path, sample_rate, path)
+    sound = sys.stdin.buffer.read()
+    if not sound:
+        raise audio.UnreadableAudio("standard input is empty", "pipe a sound file into it")
+    return audio.read(sound, sample_rate, "standard input")
+
+
+def _ranked(labels, scores):
+    """((label, score), ...) from the most to the least likely."""
+    return tuple((labels[index], float(scores[index])) for index in np.argsort(-scores, kind="stable"))

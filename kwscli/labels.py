@@ -1,4 +1,6 @@
 """The labels of a network: `_silence_`, `_unknown_`, then the keywords, in this order everywhere."""
+from typing import Sequence, Tuple
+
 from .errors import KwsError
 from .files import replacing
 
@@ -8,30 +10,33 @@ SILENCE_INDEX = 0
 UNKNOWN_INDEX = 1
 
 
-def labels_of(keywords):
-    """Keywords -> labels: (`_silence_`, `_unknown_`, keywords...)."""
+def labels_of(keywords: Sequence[str]) -> Tuple[str, ...]:
+    """The labels of a network that spots these keywords: `_silence_`, `_unknown_`, keywords..."""
     repeated = sorted({word for word in keywords if keywords.count(word) > 1})
     if repeated:
-        raise KwsError("--wanted-words names %s more than once; name every keyword once" % ", ".join(repeated))
+        raise KwsError("--wanted-words has %s more than once" % ", ".join(repeated), "give each keyword once")
     reserved = [word for word in keywords if word.startswith("_")]
     if reserved:
-        raise KwsError("%s cannot be a keyword; %s and %s are added by themselves" % (reserved[0], SILENCE, UNKNOWN))
+        raise KwsError(
+            "%s cannot be a keyword, because it begins with _" % reserved[0],
+            "leave it out of --wanted-words; kws adds %s and %s itself" % (SILENCE, UNKNOWN),
+        )
     return (SILENCE, UNKNOWN) + tuple(keywords)
 
 
-def read_labels(path):
-    """A `labels.txt`, one label a line -> tuple of labels."""
+def read_labels(path: str) -> Tuple[str, ...]:
+    """Read a `labels.txt`, which has one label per line."""
     with open(path, encoding="utf-8") as lines:
         try:
             labels = tuple(line.strip() for line in lines if line.strip())
         except UnicodeDecodeError:
-            raise KwsError("%s is no text; it should hold one label a line" % path)
+            raise KwsError("%s is not a text file" % path, "give a file with one label per line")
     if not labels:
-        raise KwsError("%s holds no label; it should have one a line" % path)
+        raise KwsError("%s holds no labels" % path, "give a file with one label per line")
     return labels
 
 
-def write_labels(path, labels):
-    """Write `labels.txt` as the field's scripts read it: one label a line."""
+def write_labels(path: str, labels: Sequence[str]) -> None:
+    """Write a `labels.txt` as the field's scripts read it: one label per line."""
     with replacing(path) as lines:
         lines.write("\n".join(labels) + "\n")

@@ -1,48 +1,50 @@
-"""How well a network names clips: accuracy, its interval, precision and recall, computed in numpy on the host."""
+"""How well a network labels clips: accuracy, its interval, precision and recall, computed in numpy on the host."""
 import math
-from typing import NamedTuple, Tuple
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
+from . import console
+
 
 class Result(NamedTuple):
-    """How well a network names clips. confusion[i, j]: clips of label i that were named j."""
+    """How well a network labels clips. confusion[i, j]: clips of label i that the network labels j."""
 
     labels: Tuple[str, ...]
     confusion: np.ndarray  # [label_count, label_count] int
 
     @classmethod
-    def of(cls, label_names, targets, scores):
-        """targets [n] int, scores [n, label_count] -> Result."""
+    def of(cls, label_names: Sequence[str], targets: Sequence[int], scores: np.ndarray) -> "Result":
+        """The Result of targets [n] int and scores [n, label_count]."""
         count = len(label_names)
         cells = np.asarray(targets) * count + np.argmax(scores, axis=1)
         return cls(tuple(label_names), np.bincount(cells, minlength=count * count).reshape(count, count))
 
     @property
-    def count(self):
+    def count(self) -> int:
         return int(self.confusion.sum())
 
     @property
-    def accuracy(self):
+    def accuracy(self) -> float:
         return float(np.trace(self.confusion)) / max(1, self.count)
 
     @property
-    def interval(self):
+    def interval(self) -> Tuple[float, float]:
         """The 95 % confidence interval of the accuracy: Wilson's score interval (JASA 22, 1927)."""
         z, n, p = 1.959964, max(1, self.count), self.accuracy
         centre = (p + z * z / (2 * n)) / (1 + z * z / n)
         half = z / (1 + z * z / n) * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
         return max(0.0, centre - half), min(1.0, centre + half)
 
-    def per_label(self):
-        """[(label, clips, precision, recall)]; None where there is nothing to divide by."""
-        right, named, there = np.diag(self.confusion), self.confusion.sum(axis=0), self.confusion.sum(axis=1)
+    def per_label(self) -> List[Tuple[str, int, Optional[float], Optional[float]]]:
+        """[(label, clips, precision, recall)]; None instead of a division by zero."""
+        right, predicted, clips = np.diag(self.confusion), self.confusion.sum(axis=0), self.confusion.sum(axis=1)
         return [
-            (label, int(there[i]), _share(right[i], named[i]), _share(right[i], there[i]))
+            (label, int(clips[i]), _ratio(right[i], predicted[i]), _ratio(right[i], clips[i]))
             for i, label in enumerate(self.labels)
         ]
 
-    def to_json(self):
+    def to_json(self) -> Dict[str, Any]:
         low, high = self.interval
         return {
             "accuracy": self.accuracy,
@@ -55,28 +57,32 @@ class Result(NamedTuple):
             "confusion": self.confusion.tolist(),
         }
 
-    def __str__(self):
+    def summary(self) -> str:
+        """The accuracy, its interval and the number of clips, in one line."""
         low, high = self.interval
-        width = max(map(len, self.labels))
-        lines = [
-            "accuracy %.2f %% (95 %% interval %.2f to %.2f, %d clips)"
-            % (100 * self.accuracy, 100 * low, 100 * high, self.count),
+        return "accuracy %.2f %% (95 %% interval %.2f to %.2f, %d clips)" % (
+            100 * self.accuracy, 100 * low, 100 * high, self.count
+        )
+
+    def tables(self) -> str:
+        """Precision and recall of each label, and the confusion matrix."""
+        rows = [(label, clips, _percent(precision), _percent(recall))
+                for label, clips, precision, recall in self.per_label()]
+        cells = [[label] + [count or "." for count in row] for label, row in zip(self.labels, self.confusion.tolist())]
+        return "\n".join([
+            console.table([("label", "clips", "precision", "recall")] + rows, "<>"),
             "",
-            "%-*s  clips  precision  recall" % (width, "label"),
-        ]
-        for label, clips, precision, recall in self.per_label():
-            lines.append("%-*s  %5d  %9s  %6s" % (width, label, clips, _percent(precision), _percent(recall)))
-        column = max(5, len(str(self.confusion.max())) + 1, *(len(label[:7]) + 1 for label in self.labels))
-        lines += ["", "confusion: rows are what was said, columns what was heard"]
-        lines.append(" " * width + "".join("%*s" % (column, label[:7]) for label in self.labels))
-        for label, row in zip(self.labels, self.confusion):
-            lines.append("%-*s" % (width, label) + "".join("%*s" % (column, count or ".") for count in row))
-        return "\n".join(lines)
+            "confusion matrix: one row per true label, one column per predicted label",
+            console.table([[""] + [label[:7] for label in self.labels]] + cells, "<>"),
+        ])
+
+    def __str__(self) -> str:
+        return "%s\n\n%s" % (self.summary(), self.tables())
 
 
-def _share(part, whole):
+def _ratio(part, whole):
     return float(part) / float(whole) if whole else None
 
 
-def _percent(share):
-    return "-" if share is None else "%.1f %%" % (100 * share)
+def _percent(ratio):
+    return None if ratio is None else "%.1f %%" % (100 * ratio)

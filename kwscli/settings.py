@@ -1,15 +1,18 @@
-"""Every hyper-parameter, once: its name, default, bounds and help. Flags, `--help` and `model.json` follow."""
+"""Each hyper-parameter once: its name, default, bounds and help. Flags, `--help` and `model.json` follow from it."""
 import dataclasses
 import math
 import typing
 from dataclasses import dataclass
-from typing import Optional, Tuple
+from typing import Any, Dict, Optional, Sequence, Tuple
 
 from .errors import KwsError
 
 
-def setting(default, help, choices=None, minimum=None, maximum=None, repeated=False):
-    """One hyper-parameter of a settings class; `repeated`: a flag that is given once for each value of a tuple."""
+def setting(
+    default: Any, help: str, choices: Optional[Sequence[str]] = None, minimum: Optional[float] = None,
+    maximum: Optional[float] = None, repeated: bool = False,
+) -> Any:
+    """One hyper-parameter of a settings class. repeated: the flag may be given several times, once per value."""
     return dataclasses.field(default=default, metadata={
         "help": help, "choices": choices, "minimum": minimum, "maximum": maximum, "repeated": repeated
     })
@@ -71,6 +74,11 @@ class FeatureSettings:
         return 1 + (self.clip_samples - self.window_size_samples) // self.window_stride_samples
 
     @property
+    def shape(self):
+        """(frame_count, dct_coefficient_count)."""
+        return self.frame_count, self.dct_coefficient_count
+
+    @property
     def feature_count(self):
         """Values a clip has for the network: `frame_count` x `dct_coefficient_count`."""
         return self.frame_count * self.dct_coefficient_count
@@ -79,33 +87,57 @@ class FeatureSettings:
 KEYWORDS = ("yes", "no", "up", "down", "left", "right", "on", "off", "stop", "go")
 
 
+def _speakers(split, default, note=""):
+    return setting(default, "Percentage of the speakers for %s%s." % (split, note), minimum=0, maximum=100)
+
+
+def _extra_clips(what, note=""):
+    return setting(10.0, "Clips of %s, as a percentage of the keyword clips%s." % (what, note), minimum=0, maximum=1000)
+
+
+@dataclass(frozen=True)
+class PrepareSettings:
+    """How recordings become prepared data."""
+
+    sample_rate: int = setting(
+        FeatureSettings.sample_rate, "Samples per second that every recording is converted to.",
+        minimum=1000, maximum=192000,
+    )
+    validation_percentage: float = _speakers("validation", 10.0)
+    testing_percentage: float = _speakers("testing", 10.0)
+
+    def __post_init__(self):
+        held_back = self.validation_percentage + self.testing_percentage
+        if held_back > 100:
+            raise KwsError(
+                "--validation-percentage and --testing-percentage add up to %g, which is more than 100" % held_back,
+                "lower one of them",
+            )
+
+
 @dataclass(frozen=True)
 class DataSettings:
-    """Which clips are trained on, and what is done to them."""
+    """Which clips a network is trained on, and how they are changed."""
 
     wanted_words: Tuple[str, ...] = setting(KEYWORDS, "Keywords to spot; every other word is _unknown_.")
-    silence_percentage: float = setting(
-        10.0, "Clips of silence, in percent of the clips of keywords.", minimum=0, maximum=1000
-    )
-    unknown_percentage: float = setting(
-        10.0, "Clips of other words, in percent of the clips of keywords.", minimum=0, maximum=1000
-    )
-    validation_percentage: Optional[float] = setting(
-        None, "Speakers for validation, in percent (default: as `kws prepare` split them).", minimum=0, maximum=100
-    )
-    testing_percentage: Optional[float] = setting(
-        None, "Speakers for testing, in percent (default: as `kws prepare` split them).", minimum=0, maximum=100
-    )
+    silence_percentage: float = _extra_clips("silence", " in training")
+    unknown_percentage: float = _extra_clips("other words", " in training")
+    validation_percentage: Optional[float] = _speakers("validation", None, " (default: as `kws prepare` split them)")
+    testing_percentage: Optional[float] = _speakers("testing", None, " (default: as `kws prepare` split them)")
     time_shift_ms: float = setting(
-        100.0, "Clips are moved in time by up to this much, either way.", minimum=0, maximum=60000
+        100.0, "Each clip is moved in time by up to this much, in both directions.", minimum=0, maximum=60000
     )
-    background_frequency: float = setting(0.8, "Share of clips that get background noise.", minimum=0, maximum=1)
-    background_volume: float = setting(0.1, "How loud that noise is at most; 1 is as recorded.", minimum=0, maximum=1)
+    background_frequency: float = setting(
+        0.8, "Fraction of the clips that background noise is added to.", minimum=0, maximum=1
+    )
+    background_volume: float = setting(
+        0.1, "Maximum volume of that noise; 1 is the volume of the recording.", minimum=0, maximum=1
+    )
     sampling: str = setting(
         "epoch",
-        "epoch: every keyword clip once an epoch, other words drawn anew each epoch, evenly over words; "
-        "reference: drawn with replacement, with one fixed set of other words and silence no louder than other noise, "
-        "as ML-KWS-for-MCU does.",
+        "epoch: each epoch has every keyword clip once, and new clips of other words, evenly over the words; "
+        "reference: as in ML-KWS-for-MCU, clips are drawn with replacement, the clips of other words are the same in "
+        "every epoch, and silence is as quiet as the other noise.",
         choices=("epoch", "reference"),
     )
 
@@ -113,8 +145,17 @@ class DataSettings:
         held_back = (self.validation_percentage or 0) + (self.testing_percentage or 0)
         if held_back >= 100:
             raise KwsError(
-                "--validation-percentage and --testing-percentage add up to %g; leave something to train on" % held_back
+                "--validation-percentage and --testing-percentage add up to %g" % held_back,
+                "leave something to train on",
             )
+
+
+@dataclass(frozen=True)
+class EvaluationSettings:
+    """Which clips a network is measured on, beside those of its keywords. They do not follow the training's."""
+
+    silence_percentage: float = _extra_clips("silence")
+    unknown_percentage: float = _extra_clips("other words")
 
 
 @dataclass(frozen=True)
@@ -165,8 +206,8 @@ def flag_of(name: str) -> str:
     return "--" + name.replace("_", "-")
 
 
-def types_of(settings_class):
-    """{field name: (element type, is a tuple)} of a settings class."""
+def types_of(settings_class: type) -> Dict[str, Tuple[type, bool]]:
+    """{field name: (element type, whether it is a tuple of such elements)} of a settings class."""
     found = {}
     for name, hint in typing.get_type_hints(settings_class).items():
         arguments = getattr(hint, "__args__", None) or ()
@@ -175,30 +216,32 @@ def types_of(settings_class):
     return found
 
 
-def to_json(settings):
+def to_json(settings: Any) -> Dict[str, Any]:
     """A settings object as plain JSON values."""
     return {name: list(value) if isinstance(value, tuple) else value for name, value in vars(settings).items()}
 
 
-def from_json(settings_class, values, where):
-    """The settings object that `to_json` described; a name this version does not know is an error naming `where`."""
+def from_json(settings_class: type, values: Dict[str, Any], where: str) -> Any:
+    """The settings object that `to_json` described. An unknown name is an error that names `where` it was read."""
     names = {field.name for field in dataclasses.fields(settings_class)}
     for name in values:
         if name not in names:
-            raise KwsError("%s holds a setting that this version of kws does not know: %s; update kws" % (where, name))
+            raise KwsError(
+                "%s contains the setting %s, which this version of kws does not know" % (where, name), "update kws"
+            )
     return settings_class(
         **{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
     )
 
 
-def pick(settings_class, values, **base):
-    """The settings object that flags {name: value or None} describe, over `base`, over the defaults."""
+def pick(settings_class: type, values: Dict[str, Any], **base: Any) -> Any:
+    """The settings object of flags {name: value or None}. `base` replaces the defaults where a flag is not given."""
     for field in dataclasses.fields(settings_class):
         value = values.get(field.name)
         if value is None:
             continue
         for item in value if isinstance(value, tuple) else (value,):
             if isinstance(item, float) and not math.isfinite(item):
-                raise KwsError("--%s is %s; give a number" % (field.name.replace("_", "-"), item))
+                raise KwsError("%s is %s" % (flag_of(field.name), item), "give a finite number")
         base[field.name] = value
     return settings_class(**base)

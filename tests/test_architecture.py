@@ -12,8 +12,8 @@ PACKAGE = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 BASE = "__init__ console errors files imports interrupts labels metrics settings"
 # One subcommand each. `bench` measures all other parts, so it may import all of them.
 COMMANDS = "bench doctor evaluate label list_models"
-# {package or module: (what it may import, beside BASE and itself; its modules that may import TensorFlow)}.
-# "*" stands for every module of a package. Imports inside of functions count too.
+# {package or module: (what it may import, beside BASE and itself; its modules that need TensorFlow)}. "*" stands for
+# every module. Imports inside of functions count too. Modules that are not in the last column start without TensorFlow.
 ARROWS = {
     "sound": ("", ""),
     "data": ("sound", ""),
@@ -21,13 +21,14 @@ ARROWS = {
     "devices": ("", "session"),
     "runs": ("data devices models sound", "checkpoint"),
     "workers": ("devices", "collective"),
-    "classifiers": ("data devices models runs sound", "frozen_graph"),
+    "classifiers": ("data devices models runs sound", "checkpoint frozen_graph"),
     "training": ("classifiers data devices models runs sound workers", "diagnostics loop tensorboard training_session"),
-    "export": ("classifiers data devices models runs sound", "*"),
+    "export": ("classifiers data devices models runs sound", "frozen_graph pb pb_features"),
     "evaluate": ("classifiers data sound", ""),
-    "label": ("classifiers sound", ""),
+    "label": ("classifiers data sound", ""),
     "list_models": ("models", ""),
     "doctor": ("devices workers", ""),
+    "guides": ("", ""),
     "bench": ("*", "*"),
     "flags": ("", ""),
     "cli": ("*", ""),
@@ -35,12 +36,6 @@ ARROWS = {
 }
 # npu_bridge changes tf.Session when it is imported, so imports of it stand inside of functions of this package.
 NPU_BRIDGE, CLICK = ("devices",), ("cli", "flags")
-# Modules that no command waits long for: neither they nor what they import need TensorFlow.
-LIGHT = (
-    "cli settings errors labels files imports console list_models doctor evaluate label classifiers runs.run_directory "
-    "training.job models models.costs models.shapes sound.audio sound.augment sound.features data.dataset data.batches "
-    "data.prepare data.archive data.download data.synthesize"
-).split()
 
 
 def modules():
@@ -63,6 +58,12 @@ ARCHITECTURES = [name for name in MODULES if re.fullmatch(r"models\.(?!shapes|co
 def place(name):
     """The package of a module, or the module itself where it lies in none."""
     return name.split(".")[0]
+
+
+def needs_tensorflow(name):
+    """Whether the table says so."""
+    heavy = ARROWS.get(place(name), ("", ""))[1].split()
+    return "*" in heavy or name.rpartition(".")[2] in heavy
 
 
 def imports(name):
@@ -106,8 +107,7 @@ def test_arrows_go_down(name):
 @pytest.mark.parametrize("name", MODULES)
 def test_libraries_stay_where_they_belong(name):
     others = imports(name)[1]
-    with_tensorflow = ARROWS.get(place(name), ("", ""))[1].split()
-    assert "tensorflow" not in others or "*" in with_tensorflow or name.rpartition(".")[2] in with_tensorflow
+    assert "tensorflow" not in others or needs_tensorflow(name)
     assert "click" not in others or name in CLICK
     assert "npu_bridge" not in others or place(name) in NPU_BRIDGE
     assert not others & {"keras", "tf_slim", "torch"}
@@ -137,8 +137,9 @@ def test_help_waits_for_no_large_library(arguments):
     assert loaded_after("from kwscli import cli\ncli.cli(%r, standalone_mode=False)" % arguments) == []
 
 
-def test_light_modules_are_light():
-    assert "tensorflow" not in loaded_after("import " + ", ".join("kwscli." + name for name in LIGHT))
+def test_modules_that_do_not_need_tensorflow_start_without_it():
+    light = [name for name in MODULES if not needs_tensorflow(name) and name not in ("__init__", "__main__")]
+    assert "tensorflow" not in loaded_after("import " + ", ".join("kwscli." + name for name in light))
 
 
 def test_prepare_needs_no_tensorflow(tmp_path):

@@ -1,4 +1,4 @@
-"""The archive reader: what it reads, and what it refuses of damaged and hostile archives."""
+"""The archive reader: what it reads, and that it refuses damaged and hostile archives."""
 import gzip
 import hashlib
 import io
@@ -34,7 +34,7 @@ def special(name, type, linkname="", size=0):
 
 
 def with_size(data, size, offset=0):
-    """A tar whose header at `offset` claims another size, with a right checksum."""
+    """A tar whose header at `offset` has another size and a correct checksum."""
     field = b"%011o\0" % size if size >= 0 else b"\xff" * 12  # base 256: minus one
     header = bytearray(data[offset : offset + 512])
     header[124:136], header[148:156] = field, b" " * 8
@@ -85,12 +85,12 @@ def test_a_gzip_of_several_members_is_one_stream(read):
 
 
 @pytest.mark.parametrize("compress", [bytes, gzip.compress])
-def test_an_archive_behind_another_one_is_read_too(read, compress):
+def test_an_archive_after_another_one_is_read_too(read, compress):
     one, other = {"yes/1": b"1"}, {"yes/2": b"2"}
     assert read(compress(tar_bytes(one)) + compress(tar_bytes(other))) == {**one, **other}
 
 
-def test_zeros_behind_the_end_do_no_harm_wherever_a_chunk_ends(read, monkeypatch):
+def test_zeros_after_the_end_are_ignored_wherever_a_chunk_ends(read, monkeypatch):
     data = gzip.compress(tar_bytes())
     for chunk_bytes in (len(data), len(data) + 3, 7):
         monkeypatch.setattr(archive, "_CHUNK_BYTES", chunk_bytes)
@@ -121,10 +121,10 @@ def test_a_missing_file_is_an_os_error(tmp_path):
 
 
 HOSTILE = {
-    "parent": ("../../x", "lies outside"),
-    "parent inside": ("yes/../../x", "lies outside"),
-    "absolute": ("/etc/x", "lies outside"),
-    "parent folder": (special("../x", tarfile.DIRTYPE), "lies outside"),
+    "parent": ("../../x", "is outside"),
+    "parent inside": ("yes/../../x", "is outside"),
+    "absolute": ("/etc/x", "is outside"),
+    "parent folder": (special("../x", tarfile.DIRTYPE), "is outside"),
     "symbolic link": (special("yes/l", tarfile.SYMTYPE, "/etc/passwd"), "a link"),
     "hard link": (special("yes/l", tarfile.LNKTYPE, "yes/a.wav"), "a link"),
     "character device": (special("yes/d", tarfile.CHRTYPE), "a device or other special file"),
@@ -141,7 +141,7 @@ def test_a_hostile_member_is_refused_by_name(read, case, format):
     name = getattr(member, "name", member)
     with pytest.raises(KwsError, match=why) as error:
         read(tar_bytes([("yes/a.wav", b"fine"), (member, b"")], format=format))
-    assert repr(name) in str(error.value) and "not unpacked" in str(error.value)
+    assert repr(name) in str(error.value) and "it was not unpacked" in str(error.value)
 
 
 @pytest.mark.parametrize("size", [archive.MAX_MEMBER_BYTES + 1, 8 << 30 - 1, -1])
@@ -194,13 +194,13 @@ def test_nested_extended_headers_end_in_an_error(read):
     (b"BZh9junk", "damaged"),
     (gzip.compress(tar_bytes()) + b"rubbish", "damaged"), (tar_bytes() + b"r" * 600, "damaged"),
 ], ids="empty text cut gzipped-text gzipped-nothing bzip2 gzip-and-rubbish tar-and-rubbish".split())
-def test_what_is_no_archive_is_said_to_be_none(read, data, why):
+def test_a_file_that_is_not_an_archive_is_an_error(read, data, why):
     with pytest.raises(KwsError, match=why) as error:
         read(data)
     assert "\n" not in str(error.value)
 
 
-def test_a_damaged_header_is_not_taken_for_the_end(read):
+def test_a_damaged_header_does_not_end_the_archive(read):
     data = bytearray(tar_bytes())
     data[1024 + 512 + 5] ^= 1  # in the second member's name
     with pytest.raises(KwsError, match="bad checksum"):
@@ -234,7 +234,7 @@ def test_any_archive_gives_its_files_or_an_error(tmp_path_factory, content, mode
             assert not os.path.isabs(name) and name.split("/")[0] != ".."
             expected[name] = data
     except KwsError as error:
-        assert "lies outside" in str(error)
+        assert "is outside" in str(error)
         return
     assert expected == {os.path.normpath(name): data for name, data in content.items()}
 

@@ -1,5 +1,6 @@
 """The training stream is a pure function of (seed, step); the evaluation sets are the same for everyone."""
 import collections
+import hashlib
 import math
 import threading
 
@@ -8,7 +9,7 @@ import pytest
 
 from kwscli.data import batches
 from kwscli.errors import KwsError
-from kwscli.settings import DataSettings, FeatureSettings
+from kwscli.settings import DataSettings, EvaluationSettings, FeatureSettings
 
 FEATURES = FeatureSettings(sample_rate=1000, clip_duration_ms=100, upper_edge_hertz=500.0)
 KEYWORDS = ("yes", "no")
@@ -16,7 +17,7 @@ COUNTS = {"yes": 40, "no": 33, "bird": 30, "cat": 6, "dog": 2}
 
 
 class Data:
-    """Recordings as `dataset.Dataset` has them: every recording is one number, repeated."""
+    """A stand-in for `dataset.Dataset` in which every recording repeats one number."""
 
     def __init__(self, counts=None, backgrounds=2, splits=3 * ("training",) + ("validation", "testing")):
         counts = counts or COUNTS
@@ -186,23 +187,23 @@ def test_no_background_and_no_other_words_still_train(capsys):
     clips, targets = stream(data=Data({"yes": 20, "no": 20}, backgrounds=0)).clips(1)
     assert not clips[targets == 0].any()
     told = capsys.readouterr().err
-    assert "nothing will be trained as _unknown_" in told and "No background recordings" in told
+    assert "there will be no training clips of _unknown_" in told and "has no background recordings" in told
 
 
-def test_a_keyword_without_clips_is_named():
+def test_a_keyword_without_clips_is_an_error():
     with pytest.raises(KwsError, match="^data has no training clips of zebra; its words are: bird, cat, dog, no, yes$"):
         stream(wanted_words=("yes", "zebra"))
 
 
-def test_data_of_another_rate_is_refused():
+def test_data_with_another_sample_rate_is_refused():
     data = Data()
     data.sample_rate = 8000
-    with pytest.raises(KwsError, match="prepared at 8000 .* --sample-rate is 1000; run kws prepare --sample-rate 1000"):
+    with pytest.raises(KwsError, match="at 8000 samples per second, .* needs 1000; run kws prepare .* 1000"):
         stream(data=data)
 
 
-def evaluation(split="testing", data=None, **values):
-    return batches.EvaluationSet(data or Data(), data_settings(**values), FEATURES, split)
+def evaluation(split="testing", data=None, wanted_words=KEYWORDS, **values):
+    return batches.EvaluationSet(data or Data(), wanted_words, FEATURES, split, EvaluationSettings(**values))
 
 
 @pytest.mark.parametrize("split", ["validation", "testing"])
@@ -210,28 +211,45 @@ def test_an_evaluation_set_has_the_size_of_the_reference(split):
     data = Data()
     keywords = np.isin(data.words, KEYWORDS) & (data.splits == split)
     share = math.ceil(keywords.sum() * 0.1)
-    clips = evaluation(split, data, unknown_percentage=10.0)
+    clips = evaluation(split, data)
     counted = collections.Counter(clips.targets)
     yes, no = [(data.words[keywords] == word).sum() for word in KEYWORDS]
     assert counted == {0: share, 1: share, 2: yes, 3: no}
     assert len(clips) == keywords.sum() + 2 * share
+    assert str(clips) == "%d %s clips: %d of keywords, %d of other words (10 %%), %d of silence (10 %%)" % (
+        len(clips), split, keywords.sum(), share, share
+    )
 
 
 def test_an_evaluation_set_has_no_clip_twice():
     clips = evaluation(data=Data({"yes": 100, "bird": 10}), wanted_words=("yes",), unknown_percentage=100.0)
-    names = [name for name in clips.names if name]
-    assert len(names) == len(set(names)) == 22
+    numbers = numbers_of(clips.clips(slice(None)), clips.targets)
+    assert collections.Counter(numbers).most_common(1) == [(-1, 2)]
+    assert len(set(numbers)) == 1 + 22
 
 
 def test_evaluation_sets_are_always_the_same_and_unaugmented():
-    one, other = evaluation(), evaluation(time_shift_ms=50.0, background_volume=0.9, sampling="reference")
-    assert one.names == other.names
-    np.testing.assert_array_equal(one.clips(slice(None)), other.clips(slice(None)))
-    np.testing.assert_array_equal(one.clips(slice(None))[5:9], one.clips(slice(5, 9)))
-    for clip, name in zip(one.clips(slice(None)), one.names):
-        if name:
-            number = int(name.split("/")[1].split(".")[0])
+    one, other = evaluation(), evaluation()
+    clips = one.clips(slice(None))
+    np.testing.assert_array_equal(one.targets, other.targets)
+    np.testing.assert_array_equal(clips, other.clips(slice(None)))
+    np.testing.assert_array_equal(clips[5:9], one.clips(slice(5, 9)))
+    numbers = numbers_of(clips, one.targets)
+    np.testing.assert_array_equal(one.targets, [0 if number < 0 else
+                                                {"yes": 2, "no": 3}.get(Data().words[number], 1) for number in numbers])
+    for clip, number in zip(clips, numbers):
+        if number >= 0:
             np.testing.assert_array_equal(clip, np.full(100, (100 + number) / 32768, np.float32))
+
+
+def test_the_clips_of_evaluation_sets_never_change():
+    """Else the accuracies of two releases could not be compared."""
+    found = evaluation()
+    clips = found.clips(slice(None))
+    assert list(numbers_of(clips, found.targets)) == [
+        49, 14, -1, 59, 29, 4, 24, -1, 69, 79, 44, 34, 64, 54, 9, 104, 19, 39
+    ]
+    assert hashlib.sha1(clips.tobytes()).hexdigest() == "075f28cbb1989673b405a14c22b5577fd3b1ebe5"
 
 
 def test_an_empty_split_is_an_empty_set():

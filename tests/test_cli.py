@@ -140,8 +140,8 @@ def test_words_in_every_spelling(planned, words):
 @pytest.mark.parametrize("flags, status, message", [
     ("--batch_size 0", 2, "0 is not in the range 1<=x<=100000."),
     ("--batch_size 1.5", 2, "'1.5' is not a valid integer range."),
-    ("--learning_rate nan,1,1", 1, "Error: --learning-rate is nan; give a number"),
-    ("--time_shift_ms nan", 1, "Error: --time-shift-ms is nan; give a number"),
+    ("--learning_rate nan,1,1", 1, "Error: --learning-rate is nan; give a finite number"),
+    ("--time_shift_ms nan", 1, "Error: --time-shift-ms is nan; give a finite number"),
     ("--time_shift_ms 1e300", 2, "1e+300 is not in the range 0<=x<=60000."),
     ("--how_many_training_steps 10", 1,
      "Error: --learning-rate has 3 phases (0.0005,0.0001,2e-05) and --how-many-training-steps 1 (10); give one rate "
@@ -153,9 +153,10 @@ def test_words_in_every_spelling(planned, words):
     ("--model_size s --model_size_info 1 2", 1,
      "Error: --model-size and --model-size-info both say how large the network is; give one of them"),
     ("--model_size xl", 1, "Error: ds_cnn has no size xl; its sizes are: s, m, l"),
-    ("--wanted_words yes,yes", 1, "Error: --wanted-words names yes more than once; name every keyword once"),
+    ("--wanted_words yes,yes", 1, "Error: --wanted-words has yes more than once; give each keyword once"),
     ("--wanted_words _silence_", 1,
-     "Error: _silence_ cannot be a keyword; _silence_ and _unknown_ are added by themselves"),
+     "Error: _silence_ cannot be a keyword, because it begins with _; leave it out of --wanted-words; kws adds "
+     "_silence_ and _unknown_ itself"),
     ("--wanted_words ,", 2, "',' is not a list of words; separate them by commas"),
     ("--check_nans maybe", 2, "Error: Got unexpected extra argument (maybe)"),
     ("--precision_mode float8", 2, "'float8' is not one of"),
@@ -280,23 +281,25 @@ def change(**values):
 
 
 @pytest.mark.parametrize("damage, message", [
-    (remove("model.json"), "there is no output/0/model.json; a checkpoint is used with the model.json that"),
+    (remove("model.json"), "there is no output/0/model.json; keep a checkpoint together with the model.json that"),
     (write("model.json", '{"labels": ["ye'), "output/0/model.json is damaged: "),
-    (change(format=99), "output/0/model.json has format 99 and this kws %s reads 1; " % __version__),
+    (change(format=99), "output/0/model.json has format 99, but kws %s reads format 1; " % __version__),
     (change(labels=None), "output/0/model.json lacks "),
-    (change(gears=6), "output/0/model.json holds "),
+    (change(gears=6), "output/0/model.json contains gears, which kws "),
     (change(architecture="abacus"), "abacus"),
     (write("model.json", "[1, 2]"), "output/0/model.json is damaged: "),
     (change(features=3), "output/0/model.json is damaged: "),
     (change(labels=7), "output/0/model.json is damaged: "),
     (change(labels=["_silence_", "_unknown_", "yes"]),
-     ".ckpt is not of the network in model.json: it holds ds_cnn/fc1/"),
-    (change(model_size_info=[2, 4, 10, 4, 2, 2, 8, 3, 3, 1, 1]), ".ckpt is not of the network in model.json: "),
+     ".ckpt does not belong to the network in model.json: the shape of ds_cnn/fc1/"),
+    (change(model_size_info=[2, 4, 10, 4, 2, 2, 8, 3, 3, 1, 1]),
+     ".ckpt does not belong to the network in model.json: "),
     (change(model_size_info=[2, 8]), "--model-size-info of ds_cnn is "),
-    (write("state.json", "{"), "output/0/state.json is damaged ("),
-    (remove("state.json"), "output/0 lacks state.json, which says which checkpoint is the best; name one by its file"),
-    (remove("*.data-00000-of-00001"), ".ckpt is not whole: "),
-    (remove("*.index"), ".ckpt is not whole: "),
+    (write("state.json", "{"), "output/0/state.json is damaged: "),
+    (remove("state.json"),
+     "output/0 lacks state.json, which says which checkpoint is the best one; name a checkpoint file"),
+    (remove("*.data-00000-of-00001"), ".ckpt is incomplete; "),
+    (remove("*.index"), ".ckpt is incomplete; "),
     (write("*.data-00000-of-00001", ""), ".ckpt cannot be read: Read less bytes than requested"),
     (write("*.index", "cut"), ".ckpt cannot be read: file is too short to be an sstable"),
 ])
@@ -316,8 +319,9 @@ def test_no_network_yet(tmp_path, monkeypatch, kws, command):
     monkeypatch.chdir(tmp_path)
     result = kws(*command)
     assert result.exit_code == 1
-    error, = result.stderr.splitlines()
-    assert error == "Error: there is no trained network under output; run kws train, or name one with --checkpoint"
+    assert result.stderr == (
+        "Error: there is no trained network under output; run kws train, or name a network with --checkpoint\n"
+    )
     assert kws(*command, "--checkpoint", "nowhere").stderr == "Error: there is no checkpoint nowhere\n"
 
 
@@ -373,5 +377,5 @@ def test_freeze_without_the_data_checks_on_noise(here, kws):
     change(data_path="/nowhere")(here / "output" / "0")
     result = kws("freeze", "--output", "graphs/x.pb")
     assert result.exit_code == 0
-    assert "No prepared data in /nowhere: the frozen graphs are checked on noise." in result.stderr
+    assert "There is no prepared data in /nowhere, so the files are checked on noise." in result.stderr
     assert sorted(os.listdir("graphs")) == ["x.pb", "x_features.pb", "x_labels.txt"]

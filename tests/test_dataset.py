@@ -69,14 +69,14 @@ def test_shares_are_kept():
 @pytest.fixture
 def prepared(tones, tmp_path):
     folder = tones(tmp_path / "data", speakers=6, sample_count=4000)
-    prepare.prepare(prepare.PrepareSettings(folder, folder))
+    prepare.prepare(folder, folder)
     return folder
 
 
 def test_adding_recordings_moves_no_other(prepared, tones, tmp_path):
     before = dataset.load(prepared)
     more = tones(tmp_path / "more", speakers=9, sample_count=4000)
-    prepare.prepare(prepare.PrepareSettings(more, more))
+    prepare.prepare(more, more)
     after = dict(zip(dataset.load(more).paths, dataset.load(more).splits))
     assert len(after) > len(before.paths)
     assert all(after[path] == split for path, split in zip(before.paths, before.splits))
@@ -112,6 +112,7 @@ def write(text):
     return lambda path: open(path, "w").write(text) and None
 
 
+MANIFEST = "path,word,speaker,split,duration_ms,peak,sample_count,problems\n"
 DAMAGE = {
     "clips cut": ("clips.npy", cut), "clips empty": ("clips.npy", write(" ")),
     "clips no array": ("clips.npy", write("text" * 99)),
@@ -120,6 +121,10 @@ DAMAGE = {
     "manifest of something else": ("manifest.csv", write("a,b\n1,2\n")),
     "info cut": ("dataset.json", cut), "info of something else": ("dataset.json", write("[]")),
     "info newer": ("dataset.json", write(json.dumps({"format": 99}))),
+    "info nested": ("dataset.json", write("[" * 100000)),
+    "info without values": ("dataset.json", write(json.dumps({"format": 1}))),
+    "manifest of large numbers": ("manifest.csv", write(MANIFEST + "a.wav,yes,a,training,1,0.5,%d,\n" % 9 ** 30)),
+    "manifest of lines in quotes": ("manifest.csv", write(MANIFEST + '"a\nb",1\n')),
 }
 
 
@@ -130,6 +135,18 @@ def test_damaged_data_is_named_and_what_to_do_is_said(prepared, case):
     with pytest.raises(KwsError, match="kws prepare --data-path %s --force" % prepared) as error:
         dataset.load(prepared)
     assert os.path.join(prepared, "packed") in str(error.value) and "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("name", sorted(dataset._INFO_TYPES))
+@pytest.mark.parametrize("value", ["text", {}, None, [1]])
+def test_every_wrong_value_of_dataset_json_is_named(prepared, name, value):
+    path = os.path.join(prepared, "packed", "dataset.json")
+    info = dict(dataset.read_info(prepared), **{name: value})
+    if name != "background" and isinstance(value, dataset._INFO_TYPES[name]):
+        return
+    write(json.dumps(info))(path)
+    with pytest.raises(KwsError, match="%s is damaged: %s .*; run kws prepare --data-path" % (path, name)):
+        dataset.load(prepared)
 
 
 def test_a_lost_file_is_named(prepared):

@@ -13,15 +13,16 @@ from kwscli.metrics import Result
 from kwscli.settings import DataSettings, FeatureSettings
 
 LABELS = ("_silence_", "_unknown_", "yes", "no")
+SETTINGS = DataSettings(wanted_words=("yes", "no"))
 
 
-def one_hot(named):
-    return np.eye(len(LABELS))[named]
+def one_hot(predicted):
+    return np.eye(len(LABELS))[predicted]
 
 
 def test_a_hand_made_confusion():
-    said, heard = [0, 1, 1, 2, 2, 2, 2, 3], [0, 1, 2, 2, 2, 2, 1, 2]
-    result = Result.of(LABELS, said, one_hot(heard))
+    targets, predicted = [0, 1, 1, 2, 2, 2, 2, 3], [0, 1, 2, 2, 2, 2, 1, 2]
+    result = Result.of(LABELS, targets, one_hot(predicted))
     assert result.confusion.tolist() == [[1, 0, 0, 0], [0, 1, 1, 0], [0, 1, 3, 0], [0, 0, 1, 0]]
     assert (result.count, result.accuracy) == (8, 5 / 8)
     assert result.per_label() == [
@@ -46,15 +47,15 @@ def test_what_is_printed():
     lines = str(Result.of(LABELS, [0, 1, 2, 2], one_hot([0, 2, 2, 2]))).splitlines()
     assert lines[0] == "accuracy 75.00 % (95 % interval 30.06 to 95.44, 4 clips)"
     assert lines[2:5] == [
-        "label      clips  precision  recall",
+        "label      clips  precision   recall",
         "_silence_      1    100.0 %  100.0 %",
-        "_unknown_      1          -   0.0 %",
+        "_unknown_      1          -    0.0 %",
     ]
     assert lines[-3].split() == ["_unknown_", ".", ".", "1", "."]
 
 
 class Loudness:
-    """A classifier that names a clip by the sample it begins with."""
+    """A classifier that labels a clip by its first sample."""
 
     labels, features, path = LABELS, FeatureSettings(), "loudness"
     batches = ()
@@ -72,7 +73,7 @@ def write(folder, word, names, level, rate=16000):
 
 @pytest.fixture
 def labelled(tmp_path):
-    """A folder of labels: one clip of `no` is named yes, and all silence _unknown_."""
+    """A folder of labels: Loudness labels one clip of `no` as yes, and all silence as _unknown_."""
     folder = tmp_path / "labelled"
     write(folder, "_silence_", ["a.wav"], 1)
     write(folder, "_unknown_", ["a.wav"], 1)
@@ -94,49 +95,83 @@ WANTED = [[0, 1, 0, 0], [0, 1, 0, 0], [0, 0, 2, 0], [0, 0, 1, 1]]
 
 def test_a_folder_of_labels_and_archives_of_it_are_scored_as_they_are(labelled):
     for path in (str(labelled), archived(labelled), archived(labelled, "test_set_v0.02")):
-        assert evaluate.evaluate(Loudness(), path).confusion.tolist() == WANTED
+        assert evaluate.evaluate(Loudness(), path, SETTINGS).result.confusion.tolist() == WANTED
 
 
-def test_what_is_no_sound_is_passed_over_and_what_cannot_be_read_is_named(labelled, capsys):
+def test_other_files_are_skipped_and_files_that_cannot_be_read_are_named(labelled, capsys):
     (labelled / "README.md").write_text("text")
     (labelled / "yes" / "notes.txt").write_text("text")
     (labelled / "yes" / "broken.wav").write_bytes(b"RIFF")
     (labelled / ".git").mkdir()
     (labelled / "no" / "folder").mkdir()
     for path in (str(labelled), archived(labelled)):
-        assert evaluate.evaluate(Loudness(), path).confusion.tolist() == WANTED
+        assert evaluate.evaluate(Loudness(), path, SETTINGS).result.confusion.tolist() == WANTED
         assert "Left out: " in capsys.readouterr().err.replace(str(labelled), "")
 
 
-def test_a_folder_that_is_no_label_is_named(labelled):
+def test_a_folder_that_is_not_a_label_is_named(labelled):
     write(labelled, "alien", ["a.wav"], 1)
     for path in (str(labelled), archived(labelled)):
-        with pytest.raises(KwsError, match="alien/a.wav, but alien is no label of the network: _silence_, _unkn"):
-            evaluate.evaluate(Loudness(), path)
+        with pytest.raises(KwsError, match="alien/a.wav, but alien is not a label of the network; name the"):
+            evaluate.evaluate(Loudness(), path, SETTINGS)
 
 
-def test_of_a_long_recording_the_loudest_part_is_scored(tmp_path):
+def test_the_loudest_part_of_a_long_recording_is_scored(tmp_path):
     (tmp_path / "yes").mkdir()
     clip = np.full(16000, 0.2)
     soundfile.write(str(tmp_path / "yes" / "long.wav"), np.concatenate([np.zeros(32000), clip]), 16000)
-    assert evaluate.evaluate(Loudness(), str(tmp_path)).accuracy == 1
+    assert evaluate.evaluate(Loudness(), str(tmp_path), SETTINGS).result.accuracy == 1
 
 
-def test_a_folder_of_labels_has_no_splits(labelled):
-    with pytest.raises(KwsError, match="--split training is a part of prepared data, and .* is measured whole; leave"):
-        evaluate.evaluate(Loudness(), str(labelled), "training")
+@pytest.mark.parametrize("flag, value", [
+    ("split", "training"), ("silence_percentage", 20.0), ("unknown_percentage", 0.0),
+])
+def test_a_folder_of_labels_is_used_whole(labelled, flag, value):
+    name = "--" + flag.replace("_", "-")
+    message = "%s %s chooses from prepared data, .* used whole; leave %s" % (name, value, name)
+    with pytest.raises(KwsError, match=message):
+        evaluate.evaluate(Loudness(), str(labelled), SETTINGS, **{flag: value})
+
+
+def test_what_a_folder_of_labels_was_measured_on(labelled):
+    evaluation = evaluate.evaluate(Loudness(), str(labelled), SETTINGS)
+    assert "\n6 clips: all of %s\n" % labelled in str(evaluation)
+    told = evaluation.to_json()
+    assert told["clips"] == 6
+    assert [told[name] for name in ("split", "silence_percentage", "unknown_percentage")] == [None] * 3
+
+
+def test_a_folder_is_read_like_an_archive_of_it(labelled):
+    """At any depth, and without hidden files."""
+    write(labelled, "session/yes", ["c.wav"], 2)
+    write(labelled, "yes/.trash", ["d.wav"], 3)
+    write(labelled, ".yes", ["e.wav"], 3)
+    found = evaluate.evaluate(Loudness(), str(labelled), SETTINGS).result.confusion
+    assert (found - WANTED).tolist() == [[0] * 4, [0] * 4, [0, 0, 1, 0], [0] * 4]
+
+
+def test_a_pipe_in_a_folder_of_labels_is_left_out(labelled, capsys):
+    os.mkfifo(str(labelled / "yes" / "pipe.wav"))
+    assert evaluate.evaluate(Loudness(), str(labelled), SETTINGS).result.confusion.tolist() == WANTED
+    assert "Left out: yes/pipe.wav cannot be read: it is not a file" in capsys.readouterr().err
+
+
+def test_a_sound_file_outside_of_every_folder_is_named(labelled):
+    soundfile.write(str(labelled / "a.wav"), np.zeros(9), 16000)
+    with pytest.raises(KwsError, match="holds a.wav, but its folder is not a label of the network"):
+        evaluate.evaluate(Loudness(), archived(labelled), SETTINGS)
 
 
 def test_labels_without_sound_are_an_error(tmp_path):
     (tmp_path / "_silence_").mkdir()
-    with pytest.raises(KwsError, match="holds no sound file in a folder named by a label"):
-        evaluate.evaluate(Loudness(), str(tmp_path))
+    with pytest.raises(KwsError, match="holds no sound file in a label's folder; name its folders after"):
+        evaluate.evaluate(Loudness(), str(tmp_path), SETTINGS)
 
 
 def test_clips_are_scored_a_hundred_at_a_time(tmp_path):
     write(tmp_path, "yes", ["%d.wav" % number for number in range(205)], 2)
     classifier = Loudness()
-    assert evaluate.evaluate(classifier, str(tmp_path)).count == 205
+    assert evaluate.evaluate(classifier, str(tmp_path), SETTINGS).result.count == 205
     assert classifier.batches == (100, 100, 5)
 
 
@@ -146,36 +181,71 @@ def prepared(tmp_path):
     folder = tmp_path / "data"
     for word, level in (("yes", 2), ("no", 3), ("bird", 1)):
         write(folder, word, ["%08x_nohash_0.wav" % speaker for speaker in range(60)], level)
-    prepare.prepare(prepare.PrepareSettings(str(folder), str(folder)))
+    prepare.prepare(str(folder), str(folder))
     return str(folder)
 
 
-SETTINGS = DataSettings(wanted_words=("yes", "no"))
-
-
 def test_a_split_of_prepared_data(prepared):
-    result = evaluate.evaluate(Loudness(), prepared, "testing", SETTINGS)
+    result = evaluate.evaluate(Loudness(), prepared, SETTINGS).result
     there = dict(zip(LABELS, result.confusion.sum(axis=1)))
     assert there["yes"] == there["no"] > 0 and result.accuracy == 1
     assert there["_silence_"] == there["_unknown_"] == -(-2 * there["yes"] // 10)
-    training = evaluate.evaluate(Loudness(), prepared, "training", SETTINGS)
+    training = evaluate.evaluate(Loudness(), prepared, SETTINGS, "training").result
     assert training.count > result.count
 
 
+TRAINED = [{"silence_percentage": 30.0}, {"unknown_percentage": 0.0}, {"sampling": "reference", "time_shift_ms": 0.0}]
+
+
+@pytest.mark.parametrize("trained", TRAINED)
+def test_the_clips_do_not_follow_what_training_sampled(prepared, trained):
+    seen = [], []
+    for clips, values in zip(seen, ({}, trained)):
+        classifier = Loudness()
+        classifier.scores = lambda some: clips.append(some) or one_hot(np.zeros(len(some), int))
+        evaluate.evaluate(classifier, prepared, DataSettings(wanted_words=("yes", "no"), **values))
+    np.testing.assert_array_equal(np.concatenate(seen[0]), np.concatenate(seen[1]))
+
+
+@pytest.mark.parametrize("percentages, silence, unknown", [
+    ({}, 10.0, 10.0), ({"silence_percentage": None, "unknown_percentage": 50.0}, 10.0, 50.0),
+    ({"silence_percentage": 0.0, "unknown_percentage": 0.0}, 0.0, 0.0),
+])
+def test_the_clips_and_their_rule_are_told(prepared, percentages, silence, unknown):
+    evaluation = evaluate.evaluate(Loudness(), prepared, SETTINGS, "training", **percentages)
+    there = dict(zip(LABELS, evaluation.result.confusion.sum(axis=1)))
+    keywords = there["yes"] + there["no"]
+    assert (there["_silence_"], there["_unknown_"]) == (-(-keywords * silence // 100), -(-keywords * unknown // 100))
+    assert str(evaluation).splitlines()[1] == (
+        "%d training clips: %d of keywords, %d of other words (%g %%), %d of silence (%g %%)"
+        % (sum(there.values()), keywords, there["_unknown_"], unknown, there["_silence_"], silence)
+    )
+    told = evaluation.to_json()
+    assert (told["clips"], told["split"]) == (sum(there.values()), "training")
+    assert (told["silence_percentage"], told["unknown_percentage"]) == (silence, unknown)
+
+
+def test_eval_is_told_other_percentages_by_flags(kws):
+    shown = kws("eval", "--help").stdout
+    assert shown.count("[default: 10.0]") == 2
+    assert all("--%s-percentage" % name in shown for name in ("silence", "unknown"))
+    assert kws("eval", "--silence-percentage", "-1").exit_code == 2
+
+
 @pytest.mark.parametrize("rate, labels, settings, message", [
-    (8000, LABELS, SETTINGS, "at 16000 samples a second and the network wants 8000; run kws prepare --sample"),
+    (8000, LABELS, SETTINGS, "at 16000 samples per second, but the network needs 8000; run kws prepare --data-path "),
     (16000, ("yes", "no", "up"), DataSettings(wanted_words=("up",)), r"\(yes, no, up\) are not _silence_, _unkn"),
-    (16000, LABELS[:2] + ("gnu",), DataSettings(wanted_words=("gnu",)), "no testing clips of gnu$"),
+    (16000, LABELS[:2] + ("gnu",), DataSettings(wanted_words=("gnu",)), "no testing clips of gnu; choose another"),
 ])
 def test_data_that_does_not_fit_the_network(prepared, rate, labels, settings, message):
     classifier = Loudness()
     classifier.features, classifier.labels = FeatureSettings(sample_rate=rate), labels
     with pytest.raises(KwsError, match=message):
-        evaluate.evaluate(classifier, prepared, "testing", settings)
+        evaluate.evaluate(classifier, prepared, settings)
 
 
 def test_data_that_is_not_prepared(tmp_path):
-    with pytest.raises(KwsError, match="there is no folder .*/nowhere; name the one with your recordings"):
-        evaluate.evaluate(Loudness(), str(tmp_path / "nowhere"), "testing", SETTINGS)
+    with pytest.raises(KwsError, match="there is no folder .*/nowhere; give the folder of your recordings"):
+        evaluate.evaluate(Loudness(), str(tmp_path / "nowhere"), SETTINGS)
     with pytest.raises(KwsError, match="holds no prepared data; run kws prepare --data-path .* first"):
-        evaluate.evaluate(Loudness(), str(tmp_path), "testing", SETTINGS)
+        evaluate.evaluate(Loudness(), str(tmp_path), SETTINGS)

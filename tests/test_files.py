@@ -1,6 +1,13 @@
-"""JSON that a user may have written or damaged: every way to be wrong is one error with advice."""
+"""JSON that a user may have written or damaged, and folders that one process uses at a time."""
+import errno
 import gzip
 import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
 
 import pytest
 
@@ -64,3 +71,72 @@ def test_whole_json_is_read_as_it_is(tmp_path, encoding):
     path.write_text(json.dumps(value, ensure_ascii=False), encoding=encoding)
     assert files.read_json(str(path), "write it again") == value
     assert files.parse_json(json.dumps(value), "--options", "write it again") == value
+
+
+HOLDER = """
+import sys, time
+from kwscli import files
+with files.only_one(sys.argv[1], "is preparing"):
+    print("locked", flush=True)
+    time.sleep(60)
+"""
+
+
+@pytest.fixture
+def holder(tmp_path):
+    """Another process that has locked the folder."""
+    here = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    command = [sys.executable, "-c", HOLDER, str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, env=dict(os.environ, PYTHONPATH=here)) as child:
+        assert child.stdout.readline() == b"locked\n"
+        yield child
+        child.kill()
+
+
+def test_a_second_process_is_refused_at_once(holder, tmp_path):
+    began = time.monotonic()
+    with pytest.raises(KwsError, match="^another process is preparing %s; wait for it to end, or choose" % tmp_path):
+        with files.only_one(str(tmp_path), "is preparing"):
+            pytest.fail("two processes at once")
+    assert time.monotonic() - began < 5
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_the_lock_ends_with_its_process_however_it_ends(holder, tmp_path, number):
+    holder.send_signal(number)
+    holder.wait()
+    with files.only_one(str(tmp_path), "is preparing"):
+        pass
+
+
+def test_a_second_process_can_wait(holder, tmp_path):
+    entered = threading.Event()
+
+    def wait():
+        with files.only_one(str(tmp_path), "is preparing", wait=True):
+            entered.set()
+
+    waiting = threading.Thread(target=wait)
+    waiting.start()
+    assert not entered.wait(0.3)
+    holder.kill()
+    assert entered.wait(30)
+    waiting.join()
+
+
+@pytest.mark.parametrize("wait", [False, True])
+@pytest.mark.parametrize("code", [errno.ENOLCK, errno.ENOSYS, errno.EIO, errno.EOPNOTSUPP])
+def test_a_disk_without_locks_is_an_error(tmp_path, monkeypatch, code, wait):
+    def refuse(file, how):
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(files.fcntl, "flock", refuse)
+    with pytest.raises(KwsError, match="^cannot lock %s: %s; choose a folder" % (tmp_path, os.strerror(code))):
+        with files.only_one(str(tmp_path), "is preparing", wait):
+            pytest.fail("not locked")
+
+
+def test_a_folder_is_made_and_unlocked_at_the_end(tmp_path):
+    for _ in range(2):
+        with files.only_one(str(tmp_path / "new" / "folder"), "is preparing"):
+            assert os.listdir(str(tmp_path / "new" / "folder")) == [".lock"]

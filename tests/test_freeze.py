@@ -12,10 +12,11 @@ import pytest
 import soundfile
 import tensorflow.compat.v1 as tf
 
-from kwscli import classifiers, export
+from kwscli import classifiers
 from kwscli.classifiers import frozen_graph
 from kwscli.devices import session
 from kwscli.errors import KwsError
+from kwscli.export import freeze as freezing, frozen_graph as exported_graph
 from kwscli.labels import labels_of
 from kwscli.models import network
 from kwscli.runs import run_directory
@@ -40,7 +41,7 @@ def write_run(folder, **features):
         DataSettings(wanted_words=KEYWORDS), TrainSettings(),
     )
     os.makedirs(str(folder), exist_ok=True)
-    directory = run_directory.RunDirectory(str(folder), description, "train_0.log")
+    directory = run_directory.RunDirectory(str(folder), description, "train_0.log", [])
     directory.begin()
     with tf.Graph().as_default() as graph:
         tf.set_random_seed(1)
@@ -93,34 +94,34 @@ def raw_scores(path, name, values):
 def test_frozen_graphs_give_the_checkpoints_scores(features, tmp_path):
     path, settings = write_run(tmp_path / "run", **features), FeatureSettings(**features)
     clips = noise(settings)
-    original = classifiers.opened(path)
+    original = classifiers.open(path)
     wanted = original.scores(clips)
     original.close()
-    written = {one.input: one for one in export.freeze(path)}
+    written = {one.format: one for one in freezing.freeze(path)}
     assert max(one.difference for one in written.values()) < 1e-4
     wavs = [wav_of(clip, settings.sample_rate) for clip in clips]
-    np.testing.assert_allclose(raw_scores(written["wav_data"].path, "wav_data", wavs), wanted, atol=1e-5)
+    np.testing.assert_allclose(raw_scores(written["pb"].path, "wav_data", wavs), wanted, atol=1e-5)
     rows = mfcc(clips, settings).reshape(len(clips), 1, -1)
-    scores = raw_scores(written["fingerprint_input"].path, "fingerprint_input", rows)
+    scores = raw_scores(written["pb-features"].path, "fingerprint_input", rows)
     np.testing.assert_allclose(scores, wanted, atol=1e-5)
 
 
 def test_a_frozen_graph_says_how_to_use_it(a_run, tmp_path):
-    for one in export.freeze(a_run, str(tmp_path / "moved.pb")):
+    for one in freezing.freeze(a_run, str(tmp_path / "moved.pb")):
         os.rename(one.path, str(tmp_path / "alone.pb"))
-        model = classifiers.opened(str(tmp_path / "alone.pb"))
+        model = classifiers.open(str(tmp_path / "alone.pb"))
         assert (model.labels, model.features) == (labels_of(KEYWORDS), FeatureSettings())
         assert model.data == DataSettings(wanted_words=KEYWORDS)
         model.close()
     assert (tmp_path / "moved_labels.txt").read_text() == "_silence_\n_unknown_\nyes\nno\n"
-    with pytest.raises(KwsError, match="alone.pb says its labels itself; leave --labels out"):
-        classifiers.opened(str(tmp_path / "alone.pb"), str(tmp_path / "moved_labels.txt"))
+    with pytest.raises(KwsError, match="alone.pb contains its labels; leave --labels out"):
+        classifiers.open(str(tmp_path / "alone.pb"), str(tmp_path / "moved_labels.txt"))
 
 
 def test_a_frozen_graph_has_no_attribute_that_tensorflow_1_does_not_know(a_run, tmp_path):
-    for one in export.freeze(a_run, str(tmp_path / "x.pb")):
+    for one in freezing.freeze(a_run, str(tmp_path / "x.pb")):
         for node in frozen_graph.read(one.path).node:
-            assert not set(export.YOUNG_ATTRIBUTES) & set(node.attr), node.name
+            assert not set(exported_graph.YOUNG_ATTRIBUTES) & set(node.attr), node.name
 
 
 @pytest.mark.parametrize("output, stem", [
@@ -129,16 +130,16 @@ def test_a_frozen_graph_has_no_attribute_that_tensorflow_1_does_not_know(a_run, 
 def test_where_graphs_are_written(a_run, tmp_path, output, stem):
     (tmp_path / "there").mkdir()
     for _ in range(2):
-        written = export.freeze(a_run, str(tmp_path) + "/" + output)
+        written = freezing.freeze(a_run, str(tmp_path) + "/" + output)
         assert [one.path for one in written] == [str(tmp_path) + "/" + stem + end for end in (".pb", "_features.pb")]
         assert all(one.size == os.path.getsize(one.path) for one in written)
-    assert '--input_shape="fingerprint_input:1,490" --out_nodes="labels_softmax:0"' in export.atc_command(written)
+    assert '--input_shape="fingerprint_input:1,490" --out_nodes="labels_softmax:0"' in written[1].note
 
 
 def test_a_graph_with_other_scores_is_not_left(a_run, tmp_path, monkeypatch):
-    monkeypatch.setattr(export, "TOLERANCE", -1)
-    with pytest.raises(KwsError, match="x.pb does not give the checkpoint's scores: they differ by "):
-        export.freeze(a_run, str(tmp_path / "x.pb"))
+    monkeypatch.setattr(freezing, "TOLERANCE", -1)
+    with pytest.raises(KwsError, match="the scores of .*x.pb are not those of the checkpoint: they differ by "):
+        freezing.freeze(a_run, str(tmp_path / "x.pb"))
     assert os.listdir(str(tmp_path)) == []
 
 
@@ -157,8 +158,8 @@ def test_a_full_disk_leaves_the_earlier_graph(a_run, tmp_path, kws, monkeypatch)
 
 
 def test_a_frozen_graph_cannot_be_frozen():
-    with pytest.raises(KwsError, match="x.pb is frozen already; name the checkpoint or run directory"):
-        export.freeze("x.pb")
+    with pytest.raises(KwsError, match="x.pb is frozen already; name the checkpoint or the run directory"):
+        freezing.freeze("x.pb")
 
 
 def other_tools_graph(path, shape=(1, 490), source="fingerprint_input", target="labels_softmax", variable=False):
@@ -182,49 +183,55 @@ def labels_path(tmp_path):
 def test_features_outside_graphs_of_other_tools(tmp_path, labels_path, shape, capsys):
     path = str(tmp_path / "other.pb")
     other_tools_graph(path, shape)
-    model = classifiers.opened(path, labels_path)
+    model = classifiers.open(path, labels_path)
     np.testing.assert_allclose(model.scores(noise(model.features)), np.full((3, 12), 1 / 12), atol=1e-6)
-    assert "other.pb does not say how its features are made; taking kws's defaults." in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert "other.pb does not say how to compute its features; using the defaults of kws." in told
     model.close()
 
 
 @pytest.mark.parametrize("graph, message", [
-    ({"shape": (2, 245)}, r"takes features of shape \[2, 245\] and does not say how they are made; kws makes 490"),
+    ({"shape": (2, 245)},
+     r"takes features of shape \[2, 245\] and does not say how to compute them; .*kws computes 490"),
     ({"shape": None}, "takes features of shape unknown"),
-    ({"source": "input"}, "is no graph of a keyword spotter: it needs the node wav_data or fingerprint_input"),
-    ({"target": "softmax"}, "is no graph of a keyword spotter: .* and labels_softmax; found "),
-    ({"variable": True}, "does not run: .*; freeze it anew"),
+    ({"source": "input"},
+     "is not the graph of a keyword spotter: it needs a node wav_data or fingerprint_input"),
+    ({"target": "softmax"}, "is not the graph of a keyword spotter: .* and a node labels_softmax, but has "),
+    ({"variable": True}, "does not run: .*; freeze it again"),
 ])
 def test_graphs_that_cannot_be_used(tmp_path, labels_path, graph, message):
     path = str(tmp_path / "other.pb")
     other_tools_graph(path, **graph)
     with pytest.raises(KwsError, match="other.pb " + message):
-        classifiers.opened(path, labels_path).scores(np.zeros((1, 16000), np.float32))
+        classifiers.open(path, labels_path).scores(np.zeros((1, 16000), np.float32))
 
 
 @pytest.mark.parametrize("content, message", [
-    (b"", "is no graph of a keyword spotter"), (b"\x08\xff" * 300, "is no frozen graph, or is cut off"),
-    (b"text\n" * 9, "is no frozen graph, or is cut off"), (b"\x0c", "is no frozen graph"), (None, "there is no graph"),
+    (b"", "is not the graph of a keyword spotter"),
+    (b"\x08\xff" * 300, "is not a frozen graph, or is cut off"),
+    (b"text\n" * 9, "is not a frozen graph, or is cut off"),
+    (b"\x0c", "is not a frozen graph"),
+    (None, "there is no graph"),
 ], ids=["empty", "bytes", "text", "end of a group", "missing"])
 def test_files_that_are_no_graph(tmp_path, content, message):
     if content is not None:
         (tmp_path / "x.pb").write_bytes(content)
     with pytest.raises(KwsError, match=message):
-        classifiers.opened(str(tmp_path / "x.pb"))
+        classifiers.open(str(tmp_path / "x.pb"))
 
 
 def test_labels_of_other_tools_graphs(tmp_path, labels_path):
     path = str(tmp_path / "other.pb")
     other_tools_graph(path)
-    with pytest.raises(KwsError, match="does not say its labels and there is no labels.txt beside it; name one with"):
-        classifiers.opened(path)
-    for content, message in ((b"a\nb\n", r"scores 12 labels and 2 are given \(a, b\)"), (b"\n", "holds no label"),
-                             (b"\xff\xfe\n", "is no text")):
+    with pytest.raises(KwsError, match="does not contain its labels, and there is no labels.txt beside it; name the "):
+        classifiers.open(path)
+    for content, message in ((b"a\nb\n", r"scores 12 labels, but there are 2 \(a, b\)"), (b"\n", "holds no label"),
+                             (b"\xff\xfe\n", "is not a text file")):
         (tmp_path / "labels.txt").write_bytes(content)
         with pytest.raises(KwsError, match=message):
-            classifiers.opened(path)
+            classifiers.open(path)
     shutil.copy(labels_path, str(tmp_path / "labels.txt"))
-    assert classifiers.opened(path).labels[2:] == tuple("abcdefghij")
+    assert classifiers.open(path).labels[2:] == tuple("abcdefghij")
 
 
 @pytest.fixture(scope="module")
@@ -266,7 +273,7 @@ def test_published_graphs_decode_what_soundfile_wrote(speech, shared_data):
     """Our WAV bytes and Python's own give a graph the same samples."""
     path = os.path.join(shared_data, "pretrained", "DS_CNN_S.pb")
     samples = audio.fit(soundfile.read(str(sorted((speech / "yes").iterdir())[0]), dtype="float32")[0], 16000)
-    model = classifiers.opened(path)
+    model = classifiers.open(path)
     np.testing.assert_array_equal(
         model.scores(samples[np.newaxis]), raw_scores(path, "wav_data", [wav_of(samples, 16000)])
     )

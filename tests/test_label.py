@@ -1,4 +1,4 @@
-"""`kws label` without a network: which files, which part of them, and what is said of them."""
+"""`kws label` without a network: which files it scores, which part of them, in which batches, and what it prints."""
 import io
 import json
 import os
@@ -17,15 +17,16 @@ LABELS = ("_silence_", "_unknown_", "yes", "no")
 
 
 class Peak:
-    """A classifier that is sure of `yes` when the clip is loud, and keeps the clips it was shown."""
+    """A classifier that scores `yes` highest for a loud clip, and keeps the clips of each call."""
 
     labels, features = LABELS, FeatureSettings()
 
     def __init__(self):
-        self.clips = []
+        self.clips, self.batches = [], []
 
     def scores(self, clips):
         self.clips.extend(clips)
+        self.batches.append(len(clips))
         return np.array([[0.1, 0.2, 0.6, 0.1] if np.abs(clip).max() > 0.2 else [0.7, 0.1, 0.1, 0.1] for clip in clips])
 
 
@@ -36,6 +37,12 @@ def tone(seconds=1.0, rate=16000):
 def write(path, samples=None, rate=16000, **how):
     soundfile.write(str(path), tone(rate=rate) if samples is None else samples, rate, **how)
     return str(path)
+
+
+def labelled(classifier, path, top=None):
+    """The only Labelled of one file."""
+    one, = label.label(classifier, [path], top)
+    return one
 
 
 @pytest.mark.parametrize("name, rate, how", [
@@ -51,7 +58,7 @@ def write(path, samples=None, rate=16000, **how):
 ])
 def test_any_sound_file_becomes_the_same_clip(tmp_path, name, rate, how):
     classifier = Peak()
-    result = label.label(classifier, write(tmp_path / name, rate=rate, **how))
+    result = labelled(classifier, write(tmp_path / name, rate=rate, **how))
     assert result.scores[0] == ("yes", 0.6) and (result.start_ms, result.duration_ms) == (0, 1000)
     assert classifier.clips[0].shape == (16000,) and classifier.clips[0].dtype == np.float32
     inside = slice(1000, 15000)
@@ -60,14 +67,14 @@ def test_any_sound_file_becomes_the_same_clip(tmp_path, name, rate, how):
 
 def test_channels_are_averaged(tmp_path):
     classifier = Peak()
-    label.label(classifier, write(tmp_path / "a.wav", np.stack([tone(), np.zeros(16000)], axis=1)))
+    labelled(classifier, write(tmp_path / "a.wav", np.stack([tone(), np.zeros(16000)], axis=1)))
     np.testing.assert_allclose(classifier.clips[0], tone() / 2, atol=1e-4)
 
 
 def test_a_long_file_is_judged_by_its_loudest_second(tmp_path):
     classifier, noise = Peak(), 0.001 * np.random.RandomState(0).randn(5 * 16000)
     noise[3 * 16000 : 4 * 16000] += tone()
-    result = label.label(classifier, write(tmp_path / "a.wav", noise))
+    result = labelled(classifier, write(tmp_path / "a.wav", noise))
     assert (result.start_ms, result.duration_ms) == (3000, 1000)
     np.testing.assert_allclose(classifier.clips[0], tone(), atol=0.01)
 
@@ -75,15 +82,28 @@ def test_a_long_file_is_judged_by_its_loudest_second(tmp_path):
 @pytest.mark.parametrize("count", [1, 100, 15999])
 def test_a_short_file_is_padded(tmp_path, count):
     classifier = Peak()
-    result = label.label(classifier, write(tmp_path / "a.wav", np.full(count, 0.5)))
+    result = labelled(classifier, write(tmp_path / "a.wav", np.full(count, 0.5)))
     assert result.start_ms == 0
     assert classifier.clips[0][0] == 0.5 and not classifier.clips[0][count:].any()
 
 
 def test_top(tmp_path):
     path = write(tmp_path / "a.wav")
-    assert label.label(Peak(), path, 1).scores == (("yes", 0.6),)
-    assert label.label(Peak(), path, 99).scores == (("yes", 0.6), ("_unknown_", 0.2), ("_silence_", 0.1), ("no", 0.1))
+    assert labelled(Peak(), path, 1).scores == (("yes", 0.6),)
+    assert labelled(Peak(), path, 99).scores == (("yes", 0.6), ("_unknown_", 0.2), ("_silence_", 0.1), ("no", 0.1))
+
+
+@pytest.mark.parametrize("depth", [1, 2, 3])
+def test_sub_folders_have_a_fixed_order_at_every_depth(tmp_path, depth):
+    """Many folders in random order: no file system lists them sorted by chance."""
+    names = ["%03d" % number for number in range(40)]
+    for name in np.random.RandomState(depth).permutation(names):
+        folder = tmp_path.joinpath(*["only"] * (depth - 1), name)
+        folder.mkdir(parents=True)
+        (folder / "b.wav").write_bytes(b"")
+        (folder / "a.wav").write_bytes(b"")
+    found = list(label.expand([str(tmp_path)]))
+    assert found == sorted(found) and len(found) == 80
 
 
 def test_folders_are_searched_in_order(tmp_path):
@@ -97,7 +117,7 @@ def test_folders_are_searched_in_order(tmp_path):
 
 def test_a_folder_without_sound_is_an_error(tmp_path):
     (tmp_path / "notes.txt").write_text("text")
-    with pytest.raises(KwsError, match="^there is no sound file in .*"):
+    with pytest.raises(KwsError, match="holds no sound files; give a sound file, or a folder"):
         list(label.expand([str(tmp_path)]))
 
 
@@ -106,7 +126,7 @@ def test_one_bad_file_does_not_stop_the_others(tmp_path):
     (tmp_path / "text.wav").write_text("no sound")
     write(tmp_path / "nothing.wav", np.zeros(0))
     paths = [str(tmp_path / name) for name in ("empty.wav", "text.wav", "nothing.wav", "missing.wav")]
-    found = list(label.label_all(Peak(), paths + [write(tmp_path / "good.wav")]))
+    found = list(label.label(Peak(), paths + [write(tmp_path / "good.wav")]))
     assert [bool(one.error) for one in found] == [True, True, True, True, False]
     assert str(found[0]) == "Error: %s cannot be read as sound: Format not recognised" % paths[0]
     assert str(found[2]) == "Error: %s holds no samples" % paths[2]
@@ -115,9 +135,36 @@ def test_one_bad_file_does_not_stop_the_others(tmp_path):
     assert found[3].to_json() == {"file": paths[3], "error": "there is no file %s" % paths[3]}
 
 
+@pytest.mark.parametrize("count, batches", [(1, [1]), (7, [7]), (100, [100]), (205, [100, 100, 5])])
+def test_files_are_scored_in_batches_and_keep_their_order(tmp_path, count, batches):
+    loud, quiet = write(tmp_path / "loud.wav"), write(tmp_path / "quiet.wav", 0.1 * tone())
+    paths = [loud if number % 3 else quiet for number in range(count)]
+    classifier = Peak()
+    found = list(label.label(classifier, paths, 1))
+    assert classifier.batches == batches
+    assert [one.file for one in found] == paths
+    assert [one.scores[0][0] for one in found] == ["yes" if number % 3 else "_silence_" for number in range(count)]
+
+
+def test_files_that_cannot_be_read_keep_their_place_in_every_batch(tmp_path):
+    good, bad = write(tmp_path / "good.wav"), str(tmp_path / "missing.wav")
+    paths = [bad if number % 7 in (0, 3) or number < 103 else good for number in range(250)]
+    classifier = Peak()
+    found = list(label.label(classifier, paths))
+    assert [one.file for one in found] == paths
+    assert [bool(one.error) for one in found] == [path == bad for path in paths]
+    assert sum(classifier.batches) == paths.count(good) and len(classifier.batches) == 2
+
+
+def test_results_come_as_soon_as_their_batch_is_scored(tmp_path):
+    path, classifier = write(tmp_path / "a.wav"), Peak()
+    found = label.label(classifier, [path] * 150)
+    assert next(found).file == path and classifier.batches == [100]
+
+
 def test_json_says_which_part_was_heard(tmp_path):
     path = write(tmp_path / "a.wav", tone(2.0))
-    told = json.loads(json.dumps(label.label(Peak(), path, 2).to_json()))
+    told = json.loads(json.dumps(labelled(Peak(), path, 2).to_json()))
     assert told == {
         "file": path, "label": "yes", "scores": {"yes": 0.6, "_unknown_": 0.2}, "start_ms": told["start_ms"],
         "duration_ms": 1000,
@@ -133,7 +180,7 @@ def test_standard_input(tmp_path, monkeypatch):
         (b"text" * 20, "Error: standard input cannot be read as sound: Format not recognised"),
     ):
         monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content)))
-        assert [str(one) for one in label.label_all(Peak(), ["-"], 1)] == [wanted]
+        assert [str(one) for one in label.label(Peak(), ["-"], 1)] == [wanted]
 
 
 def test_unreadable_audio_is_a_kws_error():

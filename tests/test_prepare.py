@@ -1,4 +1,4 @@
-"""`kws prepare`: what it makes of every source, what it says of bad ones, and that nothing is lost or half done."""
+"""`kws prepare`: what it makes of every source, its errors, and that nothing is lost or half done."""
 import csv
 import errno
 import fcntl
@@ -18,7 +18,7 @@ import soundfile
 
 from kwscli import files
 from kwscli.data import dataset, synthesize
-from kwscli.data.prepare import Examiner, PrepareSettings, prepare
+from kwscli.data.prepare import Examiner, prepare
 
 
 @pytest.fixture
@@ -116,7 +116,7 @@ def test_out_keeps_the_source_clean(kws, archived, tmp_path):
     assert sorted(os.listdir(str(tmp_path / "new" / "out"))) == [".lock", "packed", "words"]
 
 
-def test_an_archive_can_be_named(kws, archived, words, data):
+def test_an_archive_is_chosen_by_name(kws, archived, words, data):
     pack(words, data / "other.tar")
     assert_refused(kws("prepare", "--data-path", data), "several archives (other.tar, words.tar.gz)", "--archive")
     assert_done(kws("prepare", "--data-path", data, "--archive", "other.tar"))
@@ -146,18 +146,18 @@ def test_rate_and_percentages(kws, words):
     ("Wörter mit Leerzeichen/eins zwei.wav", "Wörter mit Leerzeichen"), ("session 1/anna/ja/1.wav", "ja"),
     ("日本/語.flac", "日本"),
 ])
-def test_words_of_ones_own_lie_anywhere_and_have_any_name(kws, data, path, word):
+def test_words_have_any_name_and_their_folders_are_at_any_depth(kws, data, path, word):
     os.makedirs(str(data / os.path.dirname(path)))
     soundfile.write(str(data / path), np.full(8000, 0.1), 8000)
     result = kws("prepare", "--data-path", data)
     assert_done(result)
-    assert "1 clips of 1 words by unnamed speakers (split by file name)" in result.stdout
+    assert "1 clips of 1 words by unknown speakers (split by file name)" in result.stdout
     assert "No _background_noise_ folder" in result.stdout
     loaded = dataset.load(str(data))
     assert (list(loaded.words), list(loaded.paths), list(loaded.counts)) == ([word], [path], [16000])
 
 
-def test_a_name_that_is_no_text_is_shown_escaped(kws, data):
+def test_a_name_that_is_not_text_is_shown_escaped(kws, data):
     os.makedirs(os.path.join(os.fsencode(str(data)), b"caf\xe9"))
     path = os.path.join(os.fsencode(str(data)), b"caf\xe9", b"a\n.wav")
     with open(path, "wb") as file:
@@ -172,9 +172,9 @@ def test_links_to_folders_are_followed_and_loops_are_not(kws, words, data):
     assert "6 clips of 1 words" in kws("prepare", "--data-path", data).stdout
 
 
-# The doctor
+# Problems of recordings
 
-def test_the_doctor_counts_and_lists_every_problem(kws, data):
+def test_every_problem_is_counted_and_listed(kws, data):
     rng, folder = np.random.RandomState(0), data / "yes"
     folder.mkdir()
     sounds = {
@@ -199,12 +199,12 @@ def test_the_doctor_counts_and_lists_every_problem(kws, data):
     assert problems(data) == {
         "yes/silent.wav": ("silent", "kept"), "yes/clipped.wav": ("clipped", "kept"),
         "yes/short.wav": ("very short", "kept"),
-        "yes/long.wav": ("over-long", "kept"), "yes/twin.wav": ("duplicate", "kept"),
+        "yes/long.wav": ("very long", "kept"), "yes/twin.wav": ("duplicate", "kept"),
         "yes/none.wav": ("empty", "left out"),
         "yes/zero.wav": ("empty", "left out"), "yes/nan.wav": ("unreadable", "left out"),
         "yes/text.wav": ("unreadable", "left out"),
         "yes/pipe.wav": ("unreadable", "left out"), "yes/broken.wav": ("unreadable", "left out"),
-        "_silence_/s.wav": ("of no word", "left out"),
+        "_silence_/s.wav": ("not in a word's folder", "left out"),
     }
     assert "    4 unreadable, left out\n" in result.stdout and "    2 empty, left out\n" in result.stdout
     assert "problems.csv" in result.stdout
@@ -234,7 +234,7 @@ def test_an_unreadable_file_is_left_out(kws, words, monkeypatch):
             raise PermissionError(errno.EACCES, "Permission denied", path)
         return io.open(path, *args, **how)
 
-    monkeypatch.setattr("kwscli.data.prepare.open", refusing, raising=False)
+    monkeypatch.setattr("kwscli.data.recordings.open", refusing, raising=False)
     assert "17 clips" in kws("prepare", "--data-path", words).stdout
 
 
@@ -267,12 +267,12 @@ BAD_ARCHIVES = {
     "cut": (cut_short, "damaged or not a tar archive (it ends in the middle"),
     "empty": (lambda path: path.write_bytes(b""), "damaged or not a tar archive"),
     "text": (lambda path: path.write_text("hello"), "damaged or not a tar archive"),
-    "outside": (with_members("yes/a.wav", "../../x"), "'../../x', which lies outside of it; not unpacked"),
-    "absolute": (with_members("/tmp/kws-x"), "'/tmp/kws-x', which lies outside of it"),
-    "file and folder": (with_members("yes", "yes/a.wav"), "'yes/a.wav' as a file and as a folder"),
-    "folder and file": (with_members("yes/a.wav", "yes"), "'yes' as a file and as a folder"),
+    "outside": (with_members("yes/a.wav", "../../x"), "'../../x', which is outside of its folder; it was not unpacked"),
+    "absolute": (with_members("/tmp/kws-x"), "'/tmp/kws-x', which is outside of its folder"),
+    "file and folder": (with_members("yes", "yes/a.wav"), "'yes/a.wav' both as a file and as a folder"),
+    "folder and file": (with_members("yes/a.wav", "yes"), "'yes' both as a file and as a folder"),
     "only text": (with_members("yes/a.wav"),
-                  "(WORD/name.wav) that can be read; unreadable: yes/a.wav cannot be read"),
+                  "(WORD/name.wav) that can be read; the first problem: unreadable: yes/a.wav cannot"),
     "no words": (with_members("a.txt"), "no recording of a word"),
     "name too long": (with_members("yes/" + 300 * "n"), "File name too long"),
 }
@@ -315,11 +315,11 @@ def test_impossible_settings_are_refused(kws, archived, flags, status):
 
 # Again
 
-def test_prepared_data_is_said_to_be_so(kws, archived):
+def test_prepared_data_is_kept(kws, archived):
     first = kws("prepare", "--data-path", archived)
     before = content(archived)
     again = kws("prepare", "--data-path", archived)
-    assert again.stdout == "Already prepared; add --force to do it again.\n" + first.stdout
+    assert again.stdout == "Already prepared; add --force to prepare it again.\n" + first.stdout
     os.remove(str(archived / "words.tar.gz"))  # to save the space; the data is as good as before
     del before["words.tar.gz"]
     assert kws("prepare", "--data-path", archived).stdout == again.stdout
@@ -341,7 +341,7 @@ def test_prepared_data_is_found_where_nothing_can_be_written(kws, archived, monk
 @pytest.mark.parametrize("change, why", [
     (lambda data: with_members("yes/a.wav")(data / "words.tar.gz"), "source bytes"),
     (lambda data: (data / "words.tar.gz").rename(data / "new.tar.gz"),
-     "source words.tar.gz, which is now new.tar.gz"),
+     "source words.tar.gz, but now it is new.tar.gz"),
 ])
 def test_another_archive_does_not_pass_for_the_one_prepared(kws, archived, change, why):
     kws("prepare", "--data-path", archived)
@@ -351,7 +351,7 @@ def test_another_archive_does_not_pass_for_the_one_prepared(kws, archived, chang
     assert content(archived / "packed") == before
 
 
-def test_more_recordings_do_not_pass_unseen(kws, words):
+def test_added_recordings_are_noticed(kws, words):
     kws("prepare", "--data-path", words)
     shutil.copy(os.path.join(words, "yes", "00000000_nohash_0.wav"), os.path.join(words, "yes", "new.wav"))
     assert_refused(kws("prepare", "--data-path", words), "source bytes", "--force")
@@ -373,6 +373,14 @@ def test_a_folder_that_others_made_is_left_alone(kws, archived):
     assert (archived / "words" / "mine.txt").read_text() == "precious"
 
 
+@pytest.mark.parametrize("flags", [(), ("--force",)])
+def test_a_word_whose_folder_is_named_like_the_prepared_data_is_left_alone(kws, words, flags):
+    os.rename(os.path.join(words, "yes"), os.path.join(words, "packed"))
+    before = content(words)
+    assert_refused(kws("prepare", "--data-path", words, *flags), "packed is in the way", "rename it", "--out")
+    assert dict(content(words), **{".lock": b""}) == dict(before, **{".lock": b""})
+
+
 @pytest.mark.parametrize("name", ["words.old", "words.part", "packed.old", "packed.part"])
 def test_what_was_moved_away_stays(kws, archived, name):
     (archived / name).mkdir()
@@ -382,10 +390,10 @@ def test_what_was_moved_away_stays(kws, archived, name):
     assert (archived / name / "mine.txt").read_text() == "precious"
 
 
-def test_one_waits_for_the_other_where_it_is_to(archived):
-    settings = PrepareSettings(str(archived / "words.tar.gz"), str(archived))
+def test_a_process_can_wait_for_another_one(archived):
+    source = str(archived / "words.tar.gz")
     with ThreadPoolExecutor(2) as pool:
-        reports = list(pool.map(lambda _: prepare(settings, wait=True), range(2)))
+        reports = list(pool.map(lambda _: prepare(source, str(archived), wait=True), range(2)))
     assert sorted(report.fresh for report in reports) == [False, True]
 
 
@@ -418,7 +426,7 @@ def dying(*args, **how):
     return original(*args, **how)
 
 setattr(owner, name, dying)
-prepare.prepare(prepare.PrepareSettings(os.path.join(data, "words.tar.gz"), data), force=True)
+prepare.prepare(os.path.join(data, "words.tar.gz"), data, force=True)
 """
 MOMENTS = [("examine", 0), ("examine", 7), ("finish", 0), ("manifest", 1), ("rename", 0), ("rename", 1), ("remove", 1)]
 
@@ -518,7 +526,7 @@ def test_what_was_synthesised_is_used_again(kws, data, spoken):
     assert "Already prepared" in again.stdout and "nothing to synthesise" in again.stderr
     assert "Already prepared" in kws("prepare", "--data-path", data).stdout
     assert len(spoken) == 1
-    assert_refused(kws("prepare", "--data-path", data, "--synthesize", "non"), "without non", "remove it")
+    assert_refused(kws("prepare", "--data-path", data, "--synthesize", "non"), "without non", "delete it")
 
 
 def test_a_downloaded_archive_is_prepared(kws, archived, monkeypatch):

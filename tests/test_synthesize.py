@@ -136,7 +136,7 @@ def test_interrupted_work_leaves_nothing(espeak, tmp_path, monkeypatch):
 def test_long_words_are_said_faster(espeak, tmp_path):
     folder = synthesize(tmp_path / "corpus", ("turn on the kitchen light",), speakers=VOICES[:1], takes=1)
     assert len(read(folder / "turn on the kitchen light" / "en-us-m3_nohash_0.wav")) == 16000
-    with pytest.raises(KwsError, match="to say, and a clip lasts 1.0 s; choose something shorter"):
+    with pytest.raises(KwsError, match="to say, but a clip lasts 1.0 s; choose something shorter"):
         synthesize(tmp_path / "other", ("antidisestablishmentarianism and incomprehensibilities",), speakers=VOICES[:1])
     assert [entry.name for entry in tmp_path.iterdir()] == ["corpus"]
 
@@ -155,7 +155,7 @@ def test_unknown_voice(espeak, tmp_path):
     "word", ["", " ", "..", ".", "a/b", "a\\b", "_unknown_", ".hidden", "a\nb", "\0", "\udcff", "x" * 61]
 )
 def test_words_that_cannot_name_a_folder(tmp_path, word):
-    with pytest.raises(KwsError, match="cannot be synthesised: a word names a folder"):
+    with pytest.raises(KwsError, match="cannot be synthesised, because a folder is named after each word"):
         synthesize(tmp_path / "corpus", ("yes", word))
     assert list(tmp_path.iterdir()) == []
 
@@ -168,7 +168,7 @@ def test_no_words(tmp_path):
 def test_a_folder_in_use_is_left_alone(tmp_path):
     (tmp_path / "notes.txt").write_text("mine")
     for path in (tmp_path, tmp_path / "notes.txt"):
-        with pytest.raises(KwsError, match="is there already; remove it, or choose another folder"):
+        with pytest.raises(KwsError, match="exists already; delete it, or choose another folder"):
             synthesize(path, WORDS)
     assert (tmp_path / "notes.txt").read_text() == "mine"
 

@@ -45,7 +45,7 @@ def data(tmp_path_factory):
         write_word(folder, word, hertz, 60, rng)
     os.makedirs(os.path.join(folder, "_background_noise_"))
     soundfile.write(os.path.join(folder, "_background_noise_", "noise.wav"), 0.1 * rng.randn(48000), 16000)
-    prepare.prepare(prepare.PrepareSettings(folder, folder))
+    prepare.prepare(folder, folder)
     return folder
 
 
@@ -267,7 +267,7 @@ def test_a_checkpoint_that_was_cut_off_is_named_and_the_one_before_is_used(data,
 def test_a_finished_run_is_not_trained_again(data, unbroken):
     result = train(data, unbroken)
     assert result.exit_code == 1
-    assert "holds a finished run with these settings" in result.output and "--overwrite" in result.output
+    assert "contains a finished run with these settings" in result.output and "--overwrite" in result.output
 
 
 def test_a_run_with_other_settings_is_refused_and_named(data, unbroken):
@@ -313,7 +313,7 @@ def test_weights_of_another_run_are_a_start(data, unbroken, tmp_path):
     assert "Starting from ds_cnn-" in result.output and "new: ds_cnn/fc1/biases, ds_cnn/fc1/weights" in result.output
     shutil.rmtree(str(tmp_path / "start"))  # a run that goes on needs it no more
     again = train(data, tmp_path / "run", *flags)
-    assert again.exit_code == 1 and "holds a finished run with these settings" in again.output
+    assert again.exit_code == 1 and "contains a finished run with these settings" in again.output
 
 
 @pytest.mark.parametrize("start", ["", "ds_cnn-30.ckpt"])

@@ -1,69 +1,139 @@
-"""Frozen graphs (.pb), ours and other tools': `wav_data` or `fingerprint_input` -> `labels_softmax`."""
+"""Frozen graphs (.pb), ours and those of other tools: `wav_data` or `fingerprint_input` -> `labels_softmax`."""
+import os
 import warnings
+from typing import Any, Dict, Optional, Tuple
 
 import numpy as np
 import tensorflow.compat.v1 as tf
 from google.protobuf.message import DecodeError
 
+from .. import files
 from ..console import say
 from ..devices import session
 from ..errors import KwsError
-from ..settings import FeatureSettings
+from ..labels import read_labels
+from ..runs.description import Description
+from ..settings import DataSettings, FeatureSettings
+from ..sound import audio
+from ..sound.features import mfcc
+from .classifier import BATCH, Classifier, in_full_batches
 
 WAV_INPUT, FEATURES_INPUT, OUTPUT = "wav_data", "fingerprint_input", "labels_softmax"
+# The attribute of the input node that contains model.json. TensorFlow and its converters ignore it.
+DESCRIPTION_ATTRIBUTE = "_kws_model"
 
 
-def read(path):
+class FrozenGraphClassifier(Classifier):
+    """A graph with its weights inside. source: its input node."""
+
+    def __init__(
+        self, path: str, labels: Tuple[str, ...], features: FeatureSettings, data: DataSettings, data_path: str,
+        opened: "tf.Session", source: str,
+    ) -> None:
+        super().__init__(path, labels, features, data, data_path)
+        self._session, self._input = opened, source
+
+    def scores(self, clips: np.ndarray) -> np.ndarray:
+        if self._input == WAV_INPUT:  # such a graph takes one WAV file per call
+            return np.concatenate([self._run(audio.wav_bytes(clip, self.features.sample_rate)) for clip in clips])
+        shape = _shape_of(self._session, self._input)
+        features = mfcc(clips, self.features).reshape([-1] + shape[1:])
+        return in_full_batches(self._run, features, shape[0] or min(BATCH, len(clips)))
+
+    def _run(self, value):
+        try:
+            return self._session.run(OUTPUT + ":0", {self._input + ":0": value})
+        except tf.errors.OpError as error:
+            reason = error.message.split("\n\t")[0].splitlines()[-1]
+            raise KwsError("%s does not run: %s" % (self.path, reason), "freeze it again")
+
+    def close(self) -> None:
+        self._session.close()
+
+
+def open_model(path: str, labels_path: Optional[str] = None) -> FrozenGraphClassifier:
+    """The classifier in a .pb file."""
+    graph_def = read(path)
+    nodes = {node.name: node for node in graph_def.node}
+    source = next((name for name in (WAV_INPUT, FEATURES_INPUT) if name in nodes), None)
+    if source is None or OUTPUT not in nodes:
+        raise KwsError(
+            "%s is not the graph of a keyword spotter: it needs a node %s or %s, and a node %s, but has %d other nodes"
+            % (path, WAV_INPUT, FEATURES_INPUT, OUTPUT, len(nodes)), "name another graph",
+        )
+    labels, features, data, data_path = _description(path, source, nodes, labels_path)
+    opened = _session(path, graph_def)
+    label_count = _shape_of(opened, OUTPUT)[-1]
+    if label_count and label_count != len(labels):
+        raise KwsError(
+            "%s scores %d labels, but there are %d (%s)" % (path, label_count, len(labels), ", ".join(labels)),
+            "name the right file with --labels",
+        )
+    return FrozenGraphClassifier(path, labels, features, data, data_path, opened, source)
+
+
+def read(path: str) -> "tf.GraphDef":
     """The GraphDef in a file."""
     graph_def = tf.GraphDef()
     try:
         with open(path, "rb") as file, warnings.catch_warnings(record=True) as told:
             warnings.simplefilter("always")
             graph_def.ParseFromString(file.read())
-        if told:  # old releases of protobuf only warn of data that they cannot make out
+        if told:  # old releases of protobuf only warn about data that they cannot parse
             raise DecodeError(told[0].message)
     except FileNotFoundError:
         raise KwsError("there is no graph %s" % path)
     except DecodeError as error:
-        raise KwsError("%s is no frozen graph, or is cut off: %s" % (path, error))
+        raise KwsError("%s is not a frozen graph, or is cut off: %s" % (path, error), "freeze or copy it again")
     return graph_def
 
 
-def load(path):
-    """A graph from a file -> (open session, its input node, {name: NodeDef})."""
-    graph_def = read(path)
-    nodes = {node.name: node for node in graph_def.node}
-    source = next((name for name in (WAV_INPUT, FEATURES_INPUT) if name in nodes), None)
-    if source is None or OUTPUT not in nodes:
-        raise KwsError(
-            "%s is no graph of a keyword spotter: it needs the node %s or %s, and %s; found %d other nodes"
-            % (path, WAV_INPUT, FEATURES_INPUT, OUTPUT, len(nodes))
-        )
+def _session(path, graph_def):
     with tf.Graph().as_default() as graph:
         try:
             tf.import_graph_def(graph_def, name="")
         except ValueError as error:
             reason = str(error).splitlines()[0].split("; ")[0]
-            raise KwsError("%s cannot be loaded by TensorFlow %s: %s" % (path, tf.__version__, reason))
-    return session.open_session(graph), source, nodes
+            raise KwsError("TensorFlow %s cannot load %s: %s" % (tf.__version__, path, reason))
+    return session.open_session(graph)
 
 
-def run(opened, path, source, value):
-    """What the output node gives for one value of the input node."""
-    try:
-        return opened.run(OUTPUT + ":0", {source + ":0": value})
-    except tf.errors.OpError as error:
-        raise KwsError("%s does not run: %s; freeze it anew" % (path, error.message.split("\n\t")[0].splitlines()[-1]))
+def _shape_of(opened, node):
+    """The shape of a node's output, with None for a dimension of any size."""
+    shape = opened.graph.get_tensor_by_name(node + ":0").shape
+    return shape.as_list() if shape.rank else [None]
 
 
-def feature_settings(path, source, nodes):
-    """The FeatureSettings of another tool's graph: what its input takes, the rest being the defaults."""
+def _description(path, source, nodes: Dict[str, Any], labels_path):
+    """(labels, FeatureSettings, DataSettings, data path) of a graph."""
+    attributes = nodes[source].attr
+    if DESCRIPTION_ATTRIBUTE in attributes:
+        if labels_path:
+            raise KwsError("%s contains its labels" % path, "leave --labels out")
+        text = attributes[DESCRIPTION_ATTRIBUTE].s
+        values = files.parse_json(text, "the description in %s" % path, "freeze it again")
+        described = Description.from_json(values, path)
+        return described.labels, described.features, described.data, described.data_path
+    labels = read_labels(labels_path or _labels_beside(path))
+    return labels, _features_of_another_tool(path, source, nodes), DataSettings(wanted_words=labels[2:]), ""
+
+
+def _labels_beside(path):
+    for name in (os.path.splitext(path)[0] + "_labels.txt", os.path.join(os.path.dirname(path), "labels.txt")):
+        if os.path.exists(name):
+            return name
+    raise KwsError("%s does not contain its labels, and there is no labels.txt beside it" % path,
+                   "name the file of its labels with --labels")
+
+
+def _features_of_another_tool(path, source, nodes):
+    """The FeatureSettings that the input of another tool's graph takes; the rest are the defaults."""
     if source == FEATURES_INPUT:
         return _features_outside(path, nodes[source].attr["shape"].shape)
     decode = [node for node in nodes.values() if node.op == "DecodeWav"]
     if not decode:
-        raise KwsError("%s takes %s but has no operation DecodeWav" % (path, source))
-    # The graph makes its features itself: only the length of its clips matters here.
+        raise KwsError("%s takes %s but has no operation DecodeWav" % (path, source), "name another graph")
+    # The graph computes its features itself, so only the length of its clips matters here.
     samples, rate = decode[0].attr["desired_samples"].i, FeatureSettings.sample_rate
     return FeatureSettings(clip_duration_ms=samples * 1000 // rate) if samples > 0 else FeatureSettings()
 
@@ -72,8 +142,8 @@ def _features_outside(path, shape):
     settings, sizes = FeatureSettings(), [dim.size for dim in shape.dim]
     if shape.unknown_rank or len(sizes) < 2 or np.prod(sizes[1:]) != settings.feature_count:
         raise KwsError(
-            "%s takes features of shape %s and does not say how they are made; kws makes %d a clip of another tool's"
-            % (path, "unknown" if shape.unknown_rank else sizes, settings.feature_count)
+            "%s takes features of shape %s and does not say how to compute them; for a graph of another tool, kws "
+            "computes %d features per clip" % (path, "unknown" if shape.unknown_rank else sizes, settings.feature_count)
         )
-    say("%s does not say how its features are made; taking kws's defaults." % path)
+    say("%s does not say how to compute its features; using the defaults of kws." % path)
     return settings

@@ -1,4 +1,4 @@
-"""The files of a tar archive, read once from front to back. It is data from strangers: nothing in it is trusted."""
+"""Reads the files of a tar archive once, from front to back. It comes from strangers: nothing in it is trusted."""
 import hashlib
 import importlib
 import os
@@ -6,17 +6,18 @@ import queue
 import tarfile
 import threading
 import zlib
+from typing import Callable, Iterator, Optional, Tuple
 
 from ..errors import KwsError
 
 SUFFIXES = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar")
 # Far above any recording (an hour of 16 kHz mono is 110 MB), far below what would fill memory.
 MAX_MEMBER_BYTES = 256 << 20
-_MAX_HEADER_BYTES = 1 << 20  # of a long name and the like
+_MAX_HEADER_BYTES = 1 << 20  # of headers with more than numbers in them, such as a long name
 _CHUNK_BYTES = 1 << 20
-_BUFFER_BYTES = 1 << 16  # tarfile copies what is left in its buffer at every read
-_MAX_INFLATED_BYTES = 4 << 20  # at once: a megabyte of bzip2 can hold 45 GB of zeros
-# What tarfile raises on damaged or hostile headers, beside its own errors.
+_BUFFER_BYTES = 1 << 16  # small, because tarfile copies the rest of its buffer at every read
+_MAX_INFLATED_BYTES = 4 << 20  # in one piece, because a megabyte of bzip2 can hold 45 GB of zeros
+# tarfile raises these errors for damaged or hostile headers.
 _TAR_ERRORS = (tarfile.TarError, EOFError, ValueError, LookupError, ArithmeticError, RecursionError)
 
 
@@ -24,7 +25,10 @@ def _codec(module, name):
     try:
         return getattr(importlib.import_module(module), name)()
     except ImportError:
-        raise KwsError("this Python was built without %s; unpack the archive and name its folder by --archive" % module)
+        raise KwsError(
+            "this Python was built without %s" % module,
+            "unpack the archive yourself, and give its folder with --archive",
+        )
 
 
 _MAGIC = (
@@ -34,27 +38,29 @@ _MAGIC = (
 )
 
 
-def stem(path):
-    """`x/speech_commands_v0.02.tar.gz` -> `speech_commands_v0.02`."""
+def stem(path: str) -> str:
+    """The name of an archive without its suffix: `x/speech_commands_v0.02.tar.gz` -> `speech_commands_v0.02`."""
     name = os.path.basename(path)
     return next((name[: -len(suffix)] for suffix in SUFFIXES if name.endswith(suffix)), name)
 
 
 class Archive:
-    """Iterates over (name, bytes) of the files in a tar archive, plain or compressed; a bad one is a KwsError.
+    """Iterates over (name, bytes) of the files in a tar archive, plain or compressed. A bad archive is a KwsError.
 
-    `sha256` is the archive's own hash, known once the iteration has ended. on_bytes is told how many compressed bytes
-    were read. Decompression runs in a thread of its own, beside the caller's work on the members.
+    sha256: the hash of the archive itself, known at the end of the iteration. on_bytes: called with the number of
+    compressed bytes after each read. Another thread decompresses while the caller works on the files.
     """
 
-    def __init__(self, path, on_bytes=lambda count: None):
-        self.path, self.sha256, self._on_bytes = path, None, on_bytes
+    def __init__(self, path: str, on_bytes: Callable[[int], None] = lambda count: None) -> None:
+        self.path, self._on_bytes = path, on_bytes
+        self.sha256: Optional[str] = None
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[Tuple[str, bytes]]:
         stream = _ChunkReader(self._decompressed())
-        header_type = type("Header", (_Header,), {})  # a class of its own, as it remembers what it met last
+        stream.start()
+        header_type = type("Header", (_Header,), {})  # a new class for each archive, because it has a state
         try:
-            # ignore_zeros: one archive may follow another, and nothing behind the first one's end goes unseen.
+            # ignore_zeros: read on after the end of an archive, because another one may follow.
             with tarfile.open(
                 fileobj=stream, mode="r|", bufsize=_BUFFER_BYTES, tarinfo=header_type, ignore_zeros=True,
                 encoding="utf-8",
@@ -65,9 +71,13 @@ class Archive:
                     if name:
                         yield name, tar.extractfile(member).read()
         except _Refused as refused:
-            raise KwsError("%s holds %s; not unpacked" % (self.path, refused))
+            raise KwsError(
+                "%s holds %s; it was not unpacked" % (self.path, refused), "get the archive from a trusted place"
+            )
         except _TAR_ERRORS as error:
-            raise KwsError("%s is damaged or not a tar archive (%s); fetch or make it again" % (self.path, error))
+            raise KwsError(
+                "%s is damaged or not a tar archive (%s)" % (self.path, error), "download or create it again"
+            )
         finally:
             stream.close()
 
@@ -99,12 +109,12 @@ class Archive:
 
 
 def _inflated(decompressor, chunk):
-    """What a compressed chunk holds, in pieces of bounded size."""
+    """The content of a compressed chunk, in pieces of limited size."""
     try:
         data = decompressor.decompress(chunk, _MAX_INFLATED_BYTES)
         while data:
             yield data
-            # zlib hands back what it has not taken yet; the others keep it.
+            # zlib gives back the input that it has not used yet; the others keep it.
             rest = getattr(decompressor, "unconsumed_tail", b"")
             full = len(data) == _MAX_INFLATED_BYTES and not decompressor.eof
             data = decompressor.decompress(rest, _MAX_INFLATED_BYTES) if full else b""
@@ -113,11 +123,11 @@ def _inflated(decompressor, chunk):
 
 
 class _Refused(Exception):
-    """A member that could reach outside of the target, or overwhelm it."""
+    """A file in an archive that could write outside of the target folder, or fill the disk."""
 
 
 class _Header(tarfile.TarInfo):
-    """A stricter header than tarfile's: a damaged one is not the end of the archive, and a size has its limit."""
+    """A header that is stricter than tarfile's: a damaged one does not end the archive, and the size has a limit."""
 
     ended = False
 
@@ -140,10 +150,10 @@ class _Header(tarfile.TarInfo):
 
 
 def _checked(member):
-    """The name of a file to unpack, None for a folder; anything that could reach outside or overwhelm is refused."""
+    """The name of a file to unpack, or None for a folder. Raises _Refused."""
     name = os.path.normpath(member.name)
     if os.path.isabs(member.name) or name.split(os.sep)[0] == os.pardir or "\0" in member.name:
-        raise _Refused("%r, which lies outside of it" % member.name)
+        raise _Refused("%r, which is outside of its folder" % member.name)
     if member.isdir():
         return None
     if not member.isfile():
@@ -156,7 +166,7 @@ def _checked(member):
 
 
 class _ChunkReader:
-    """A file over an iterator of byte chunks that a thread runs ahead of the reader."""
+    """A file over an iterator of byte chunks. A thread runs the iterator ahead of the reader."""
 
     _END = object()
 
@@ -164,6 +174,8 @@ class _ChunkReader:
         self._chunks, self._queue, self._rest = chunks, queue.Queue(maxsize=4), memoryview(b"")
         self._closed, self._asked_beyond = threading.Event(), False
         self._thread = threading.Thread(target=self._fill, daemon=True)
+
+    def start(self):
         self._thread.start()
 
     def _fill(self):
@@ -172,7 +184,7 @@ class _ChunkReader:
                 if not self._put(chunk):
                     return
             self._put(self._END)
-        except Exception as error:  # handed to the reader, who raises it
+        except Exception as error:  # the reader raises it
             self._put(error)
 
     def _put(self, item):
@@ -185,13 +197,13 @@ class _ChunkReader:
         return False
 
     def read(self, count):
-        """Up to `count` bytes, fewer only at the end; who asks on behind it gets an EOFError, not an endless loop."""
+        """Up to `count` bytes, fewer only at the end. The second read after the end is an EOFError."""
         parts = []
         while count:
             if not self._rest:
                 item = self._queue.get()
                 if isinstance(item, Exception) or item is self._END:
-                    self._queue.put(item)  # every later read meets it too
+                    self._queue.put(item)  # for every later read
                     if item is self._END:
                         break
                     raise item

@@ -1,6 +1,6 @@
-"""Which clips make up which batch: the training stream, a pure function of (seed, step), and the evaluation sets.
+"""The clips of each training batch, as a pure function of (seed, step), and the clips of each evaluation.
 
-Random numbers come from numpy's `RandomState`, whose stream is frozen: a seed means the same batches on every numpy.
+Random numbers come from numpy's `RandomState`, because the same seed gives the same numbers in every release of numpy.
 """
 import collections
 import concurrent.futures
@@ -9,84 +9,97 @@ import math
 import os
 import sys
 import threading
+from typing import Any, Callable, Iterable, Iterator, Sequence, Tuple, Union
 
 import numpy as np
 
 from ..console import say
 from ..errors import KwsError
 from ..labels import SILENCE_INDEX, UNKNOWN_INDEX
+from ..settings import DataSettings, EvaluationSettings, FeatureSettings
 from ..sound import augment
 from ..sound.features import mfcc
+from .dataset import Dataset, check_sample_rate
 
-# First element of a seed's second part: streams that must not be the same numbers.
+# The second number of a seed: one for each stream of random numbers, so that no two streams are alike.
 _ORDER, _AUGMENT, _EVALUATION = 0, 1, 2
-_SILENT = -1  # in place of the number of a recording
+_SILENT = -1  # stands for silence among the numbers of recordings
 EVALUATION_SEED = 59185
 
 
-def rng_of(*numbers):
-    """A RandomState for these integers."""
+def rng_of(*numbers: int) -> np.random.RandomState:
+    """A RandomState seeded with these integers."""
     return np.random.RandomState(np.array(numbers, np.uint32))
 
 
 class Selection:
-    """The recordings of one split, by their role for these keywords.
+    """The recordings of one split, sorted into keywords and other words.
 
-    keywords, unknown: numbers of recordings in the data set; targets [all recordings]: label index of each.
+    silence_percentage, unknown_percentage: how many clips of silence and of other words to draw, in percent of the
+    keyword recordings. repeat_unknown: use recordings of other words more than once where there are too few.
+    keywords, unknown: numbers of recordings in the data set; targets [all recordings]: the label index of each.
     """
 
-    def __init__(self, dataset, settings, split):
-        words = list(settings.wanted_words)
-        label_of = {word: UNKNOWN_INDEX + 1 + index for index, word in enumerate(words)}
-        self.dataset, self.settings = dataset, settings
+    def __init__(
+        self, dataset: Dataset, wanted_words: Sequence[str], split: str, silence_percentage: float,
+        unknown_percentage: float, repeat_unknown: bool = False,
+    ) -> None:
+        label_of = {word: UNKNOWN_INDEX + 1 + index for index, word in enumerate(wanted_words)}
+        self.dataset = dataset
         self.targets = np.array([label_of.get(word, UNKNOWN_INDEX) for word in dataset.words], np.int32)
         mine = dataset.splits == split
         self.keywords = np.flatnonzero(mine & (self.targets != UNKNOWN_INDEX))
         self.unknown = np.flatnonzero(mine & (self.targets == UNKNOWN_INDEX))
-        self.silence_count = self._share(settings.silence_percentage)
-        self.unknown_count = self._share(settings.unknown_percentage)
-        if not len(self.unknown) or split != "training" or settings.sampling == "reference":
-            self.unknown_count = min(self.unknown_count, len(self.unknown))  # else clips are used more than once
+        self.silence_count = self._share(silence_percentage)
+        self.unknown_count = self._share(unknown_percentage)
+        if not (repeat_unknown and len(self.unknown)):
+            self.unknown_count = min(self.unknown_count, len(self.unknown))
 
     def _share(self, percentage):
         return int(math.ceil(len(self.keywords) * percentage / 100))
 
-    def draw_unknown(self, rng):
-        """`unknown_count` recordings of other words, evenly over the words, as many different ones as there are."""
+    def draw_unknown(self, rng: np.random.RandomState) -> np.ndarray:
+        """Draw `unknown_count` recordings of other words, evenly over the words and with as few repeats as possible."""
         shuffled = rng.permutation(self.unknown)
         words = self.dataset.words[shuffled]
         by_word = np.argsort(words, kind="stable")
         _, begins = np.unique(words[by_word], return_index=True)
-        turn = np.empty(len(shuffled), np.int64)  # the how-manieth of its word each one is
+        turn = np.empty(len(shuffled), np.int64)  # each recording's position among those of its word
         turn[by_word] = np.arange(len(shuffled)) - np.repeat(begins, np.diff(np.append(begins, len(shuffled))))
         return np.resize(shuffled[np.argsort(turn, kind="stable")], self.unknown_count)
 
-    def order(self, rng):
-        """One epoch: every keyword recording once, other words, silence (-1), shuffled."""
+    def order(self, rng: np.random.RandomState) -> np.ndarray:
+        """Draw one epoch: every keyword recording once, other words, and silence (-1), shuffled."""
         parts = [self.keywords, np.full(self.silence_count, _SILENT)]
         if self.unknown_count:
             parts.insert(1, self.draw_unknown(rng))
         return rng.permutation(np.concatenate(parts))
 
-    def clips(self, numbers, augmentation, clip_samples):
-        """Clips [n, clip_samples] float32 of the recordings with these numbers (-1: silence), augmented."""
+    def clips(self, numbers: np.ndarray, augmentation: augment.Augmentation, clip_samples: int) -> np.ndarray:
+        """Augmented clips [n, clip_samples] float32 of the recordings with these numbers (-1: silence)."""
         starts = self.dataset.starts(clip_samples)
         recordings = [None if number == _SILENT else self.dataset.recording(number) for number in numbers]
         return augment.mix(recordings, starts[numbers], augmentation, self.dataset.background, clip_samples)
 
-    def targets_of(self, numbers):
-        """Label index of each of these recordings (-1: silence) [n] int32."""
+    def targets_of(self, numbers: np.ndarray) -> np.ndarray:
+        """The label index of each of these recordings (-1: silence) [n] int32."""
         return np.where(numbers == _SILENT, SILENCE_INDEX, self.targets[numbers]).astype(np.int32)
 
 
 class TrainingStream:
-    """The endless sequence of training clips, cut into batches. Any step can be asked for, in any order, by any thread.
+    """The endless sequence of training clips, cut into batches. Any thread can ask for any step, in any order.
 
     rank, rank_count: this process trains on its own part of every global batch of rank_count x batch_size clips.
     """
 
-    def __init__(self, dataset, data_settings, feature_settings, batch_size, seed, rank=0, rank_count=1):
-        self._selection = Selection(dataset, data_settings, "training")
+    def __init__(
+        self, dataset: Dataset, data_settings: DataSettings, feature_settings: FeatureSettings, batch_size: int,
+        seed: int, rank: int = 0, rank_count: int = 1,
+    ) -> None:
+        self._selection = Selection(
+            dataset, data_settings.wanted_words, "training", data_settings.silence_percentage,
+            data_settings.unknown_percentage, repeat_unknown=data_settings.sampling != "reference",
+        )
         self._settings, self._features, self._seed = data_settings, feature_settings, seed
         self._global_batch = batch_size * rank_count
         self._mine = slice(batch_size * rank, batch_size * (rank + 1))
@@ -95,29 +108,24 @@ class TrainingStream:
         self.epoch_size = len(self._epoch(0))
 
     def _check(self, dataset):
-        if dataset.sample_rate != self._features.sample_rate:
-            raise KwsError(
-                "%s was prepared at %d samples a second and --sample-rate is %d; "
-                "run kws prepare --sample-rate %d --force"
-                % (dataset.path, dataset.sample_rate, self._features.sample_rate, self._features.sample_rate)
-            )
+        check_sample_rate(dataset, self._features.sample_rate)
         found = set(dataset.words[self._selection.keywords])
         missing = [word for word in self._settings.wanted_words if word not in found]
         if missing:
             raise KwsError(
-                "%s has no training clips of %s; its words are: %s"
-                % (dataset.path, ", ".join(missing), ", ".join(sorted(set(dataset.words))))
+                "%s has no training clips of %s" % (dataset.path, ", ".join(missing)),
+                "its words are: %s" % ", ".join(sorted(set(dataset.words))),
             )
         if self._settings.unknown_percentage and not self._selection.unknown_count:
-            say("No words but the keywords in %s: nothing will be trained as _unknown_." % dataset.path)
+            say("%s has no words other than the keywords: there will be no training clips of _unknown_." % dataset.path)
         if not dataset.background:
-            say("No background recordings in %s: clips stay clean, and silence is digital silence." % dataset.path)
+            say("%s has no background recordings: no noise is added, and silence is digital silence." % dataset.path)
 
     def _epoch(self, epoch):
         return self._selection.order(rng_of(self._seed, _ORDER, epoch))
 
     def _numbers(self, step):
-        """Recordings of the global batch of a step, counted from 1."""
+        """The recordings of the global batch of a step, counted from 1."""
         if self._settings.sampling == "reference":
             fixed = self._epoch(0)
             return fixed[rng_of(self._seed, _ORDER, step).randint(len(fixed), size=self._global_batch)]
@@ -126,7 +134,7 @@ class TrainingStream:
         parts = [self._epoch(e)[positions[epochs == e] % self.epoch_size] for e in range(epochs[0], epochs[-1] + 1)]
         return np.concatenate(parts)
 
-    def clips(self, step):
+    def clips(self, step: int) -> Tuple[np.ndarray, np.ndarray]:
         """The batch of a step, counted from 1: clips [batch, clip_samples] float32 and targets [batch] int32."""
         numbers = self._numbers(step)
         background_count = len(self._selection.dataset.background)
@@ -138,54 +146,72 @@ class TrainingStream:
         clips = self._selection.clips(numbers, augmentation, self._features.clip_samples)
         return clips, self._selection.targets_of(numbers)
 
-    def batch(self, step):
+    def batch(self, step: int) -> Tuple[np.ndarray, np.ndarray]:
         """The batch of a step: features [batch, frame_count, dct_coefficient_count] and targets [batch]."""
         clips, targets = self.clips(step)
         return mfcc(clips, self._features, np.float32), targets
 
 
 class EvaluationSet:
-    """The clips that a split is judged by, always the same: all keyword clips, some of other words, and silence."""
+    """The clips that measure a network on a split, always the same: all of keywords, some of other words and silence.
 
-    def __init__(self, dataset, data_settings, feature_settings, split):
-        self._selection, self._features = Selection(dataset, data_settings, split), feature_settings
+    str() says how many clips of what there are, and by which rule. targets [n]: the label index of each clip.
+    """
+
+    def __init__(
+        self, dataset: Dataset, wanted_words: Sequence[str], feature_settings: FeatureSettings, split: str,
+        settings: EvaluationSettings = EvaluationSettings(),
+    ) -> None:
+        self._split, self._settings, self._features = split, settings, feature_settings
+        self._selection = Selection(
+            dataset, wanted_words, split, settings.silence_percentage, settings.unknown_percentage
+        )
         rng = rng_of(EVALUATION_SEED, _EVALUATION)
         self._numbers = self._selection.order(rng)
         self._augmentation = augment.for_evaluation(rng, self._numbers == _SILENT, len(dataset.background))
         self.targets = self._selection.targets_of(self._numbers)
-        self.names = ["" if number == _SILENT else dataset.paths[number] for number in self._numbers]
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.targets)
 
-    def clips(self, rows):
-        """The clips [n, clip_samples] float32 of a slice of the set."""
+    def __str__(self) -> str:
+        return "{:,} {} clips: {:,} of keywords, {:,} of other words ({:g} %), {:,} of silence ({:g} %)".format(
+            len(self), self._split, len(self._selection.keywords),
+            self._selection.unknown_count, self._settings.unknown_percentage,
+            self._selection.silence_count, self._settings.silence_percentage,
+        )
+
+    def clips(self, rows: Union[slice, np.ndarray]) -> np.ndarray:
+        """The clips [n, clip_samples] float32 in these rows of the set."""
         return self._selection.clips(self._numbers[rows], self._augmentation.part(rows), self._features.clip_samples)
 
 
 def _step_back():
-    if sys.platform.startswith("linux"):  # where a thread has a priority of its own
+    if sys.platform.startswith("linux"):  # there, each thread has its own priority
         os.nice(10)
 
 
 class Ahead:
-    """Yields function(argument) for each of `arguments`, in order, computed up to `depth` ahead by threads.
+    """Yields function(argument) for each of `arguments`, in order. Threads compute up to `depth` results ahead.
 
-    step_back: the threads let all others go first, those of other programs too.
-    One thread may close it while another, such as one of TensorFlow's, waits for what comes next.
+    step_back: give the threads a lower priority than all others, also those of other programs.
+    One thread may call `close` while another one, such as TensorFlow's, waits for the next result.
     """
 
-    def __init__(self, function, arguments, threads, depth, step_back=False):
+    def __init__(
+        self, function: Callable[[Any], Any], arguments: Iterable[Any], threads: int, depth: int,
+        step_back: bool = False,
+    ) -> None:
         self._lock, self._results = threading.Lock(), _ahead(function, arguments, threads, depth, step_back)
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[Any]:
         return self
 
-    def __next__(self):
+    def __next__(self) -> Any:
         with self._lock:
             return next(self._results)
 
-    def close(self):
+    def close(self) -> None:
         with self._lock:
             self._results.close()
 

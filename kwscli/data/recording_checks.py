@@ -1,10 +1,11 @@
-"""What is wrong with the recordings of a data set: each is examined once, on its way into the prepared data."""
+"""Checks of the recordings of a data set, each on its way into the prepared data."""
 import hashlib
 import os
 import sys
 
 import numpy as np
 
+from ..settings import PrepareSettings
 from ..sound import audio
 from . import dataset
 from .dataset import BACKGROUND, Problem, Recording
@@ -18,20 +19,22 @@ LONG_MS = 1500
 class Examiner:
     """Examines recordings one by one and gives them to the writer, with what is wrong with them."""
 
-    def __init__(self, settings, writer):
-        self._settings, self._writer, self._seen = settings, writer, {}
+    def __init__(self, settings: PrepareSettings, writer: dataset.Writer) -> None:
+        self._settings, self._writer = settings, writer
+        self._first_of = {}  # {SHA-1 of the samples: path of the first recording that has them}
 
-    def leave_out(self, path, problem):
+    def leave_out(self, path: str, problem: str) -> None:
+        """Note why a recording does not become part of the prepared data."""
         self._writer.problems.append(Problem(_printable(path), problem, "left out"))
 
-    def examine(self, path, data):
-        """path: .../WORD/name; data: the bytes of the file. What is no sound file is passed over."""
+    def examine(self, path: str, data: bytes) -> None:
+        """Examine the recording `.../WORD/name`, given the bytes of its file. Other files are skipped."""
         if not audio.is_sound(path):
             return
         path = _printable(path)
         word = sys.intern(os.path.basename(os.path.dirname(path)))
         if not word or word.startswith(("_", ".")) and word != BACKGROUND:
-            self.leave_out(path, "of no word: it lies in no folder named by one")
+            self.leave_out(path, "not in a word's folder")
             return
         try:
             samples = audio.read_int16(data, self._settings.sample_rate, path)
@@ -41,7 +44,7 @@ class Examiner:
         if word == BACKGROUND:
             self._writer.add_background(path, samples)
             return
-        # float32 holds every int16, the magnitude of the lowest too, and numpy is quickest at it.
+        # float32 holds the magnitude of every int16, also of the lowest, and numpy is fastest at it.
         peak = float(np.abs(samples, dtype=np.float32).max()) / audio.FULL_SCALE
         duration_ms = 1000 * len(samples) // self._settings.sample_rate
         problems = list(self._problems(path, samples, peak, duration_ms))
@@ -61,12 +64,12 @@ class Examiner:
         if duration_ms < SHORT_MS:
             yield "very short: %d ms" % duration_ms
         if duration_ms > LONG_MS:
-            yield "over-long: %d ms" % duration_ms
-        first = self._seen.setdefault(hashlib.sha1(samples).digest(), path)
+            yield "very long: %d ms" % duration_ms
+        first = self._first_of.setdefault(hashlib.sha1(samples).digest(), path)
         if first is not path:
             yield "duplicate: the same samples as %s" % first
 
 
 def _printable(path):
-    """A path as text that a terminal and a UTF-8 file can show, whatever bytes it is made of."""
+    """A path as text that terminals and UTF-8 files can hold; other bytes and characters are escaped."""
     return path if path.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in path)

@@ -36,7 +36,7 @@ def logits_of(description, features, training, rank=0):
 
 
 def inference(description, batch_size):
-    """Add the network that infers to the current graph."""
+    """Add the network that infers to the current graph; batch_size None: it takes batches of any size."""
     settings = description.features
     shape = batch_size, settings.frame_count, settings.dct_coefficient_count
     features = tf.placeholder(tf.float32, shape, name="features")

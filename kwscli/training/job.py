@@ -11,7 +11,7 @@ from ..devices.device_settings import DeviceSettings
 from ..errors import KwsError
 from ..models import costs
 from ..runs import run_directory
-from ..settings import DataSettings, FeatureSettings, TrainSettings, pick
+from ..settings import DataSettings, FeatureSettings, PrepareSettings, TrainSettings, pick
 from ..workers import cluster
 
 
@@ -109,5 +109,5 @@ def ensure_prepared(data_path, job):
         return
     source = prepare.find_source(data_path)
     say("Preparing %s first." % source)
-    settings = prepare.PrepareSettings(source, data_path, sample_rate=job.description.features.sample_rate)
-    say(prepare.describe(prepare.prepare(settings, wait=job.cluster.size > 1)))  # others may share the folder
+    settings = PrepareSettings(sample_rate=job.description.features.sample_rate)
+    say(str(prepare.prepare(source, data_path, settings, wait=job.cluster.size > 1)))  # others may share the folder

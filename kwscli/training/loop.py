@@ -11,13 +11,14 @@ import numpy as np
 import tensorflow.compat.v1 as tf
 
 from .. import interrupts
-from ..classifiers import BATCH
+from ..classifiers.classifier import BATCH
 from ..console import Progress, say
 from ..data import batches, dataset
 from ..devices import session
 from ..errors import Interrupted, KwsError
 from ..metrics import Result
 from ..runs import checkpoint, run_directory
+from ..runs.description import versions
 from ..settings import to_json
 from ..sound.features import mfcc
 from ..workers.collective import Collective
@@ -45,7 +46,9 @@ class _Features:
     """The features of this rank's part of a split, computed once: [n, frame_count, dct_coefficient_count]."""
 
     def __init__(self, data, description, split, threads, cluster):
-        clips = batches.EvaluationSet(data, description.data, description.features, split)
+        clips = batches.EvaluationSet(data, description.data.wanted_words, description.features, split)
+        if len(clips):
+            say("Measured on %s." % clips)
         mine = np.arange(cluster.rank, len(clips), cluster.size)
         parts = [mine[start : start + BATCH] for start in range(0, len(mine), BATCH)]
         computed = list(
@@ -65,7 +68,7 @@ def train(job):
         job.cluster.rank, job.cluster.size,
     )
     description = dataclasses.replace(
-        description, data_sha256=data.info["sha256"], versions=run_directory.versions(tf.__version__)
+        description, data_sha256=data.info["sha256"], versions=versions(tf.__version__)
     )
     job = job._replace(description=description)
     with Collective(job.cluster) as collective:

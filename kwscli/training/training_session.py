@@ -4,7 +4,7 @@ import contextlib
 import numpy as np
 import tensorflow.compat.v1 as tf
 
-from .. import classifiers
+from ..classifiers.classifier import BATCH, in_full_batches
 from ..console import say
 from ..devices import session
 from ..errors import KwsError
@@ -58,7 +58,7 @@ class Engine(contextlib.ExitStack):
             description, lambda rate: self._collective.optimizer(own(rate)),
             self._iterator and self._iterator.get_next(), self._collective.rank,
         )
-        self._inference = network.inference(description, classifiers.BATCH)
+        self._inference = network.inference(description, BATCH)
         self._writer = checkpoint.Writer()
         variables = network.variables_of(description)
         self.weight_count = sum(variable.shape.num_elements() for variable in tf.trainable_variables())
@@ -125,7 +125,7 @@ class Engine(contextlib.ExitStack):
         def run_batch(rows):
             return self._session.run(self._inference.scores, {self._inference.features: rows})
 
-        return classifiers.in_batches(run_batch, features, classifiers.BATCH)
+        return in_full_batches(run_batch, features)
 
     def skipped(self, step):
         """How many of the first `step` steps were left out because their gradients overflowed."""

@@ -8,13 +8,13 @@ from tensorflow.core.protobuf.rewriter_config_pb2 import RewriterConfig  # noqa:
 from tensorflow.python.client import session  # noqa: F401
 
 from . import _control, _session
-from .estimator import npu_ops
-from .estimator.npu import npu_hook, npu_plugin, npu_scope, util
-from .estimator.npu.npu_config import *
-from .estimator.npu.npu_loss_scale_manager import ExponentialUpdateLossScaleManager, FixedLossScaleManager
-from .estimator.npu.npu_loss_scale_optimizer import NPULossScaleOptimizer
-from .estimator.npu.npu_optimizer import *
-from .hccl import hccl_ops
+from .estimator import npu_ops  # noqa: F401
+from .estimator.npu import npu_hook, npu_plugin, npu_scope, util  # noqa: F401
+from .estimator.npu.npu_config import *  # noqa: F401,F403
+from .estimator.npu.npu_loss_scale_manager import ExponentialUpdateLossScaleManager, FixedLossScaleManager  # noqa: F401
+from .estimator.npu.npu_loss_scale_optimizer import NPULossScaleOptimizer  # noqa: F401
+from .estimator.npu.npu_optimizer import *  # noqa: F401,F403
+from .hccl import hccl_ops  # noqa: F401
 
 if _control.since("r1.3"):
 

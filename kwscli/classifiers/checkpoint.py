@@ -1,0 +1,36 @@
+"""A checkpoint, or the best one of a run directory, as a classifier."""
+from typing import Any, Optional
+
+import numpy as np
+
+from ..errors import KwsError
+from ..runs import checkpoint, run_directory
+from ..runs.description import Description
+from ..sound.features import mfcc
+from .classifier import Classifier, in_batches
+
+
+class CheckpointClassifier(Classifier):
+    """The weights of a checkpoint, in the network that model.json describes."""
+
+    def __init__(self, path: str, description: Description, session: Any, inference: Any) -> None:
+        super().__init__(path, description.labels, description.features, description.data, description.data_path)
+        self._session, self._inference = session, inference
+
+    def scores(self, clips: np.ndarray) -> np.ndarray:
+        return in_batches(self._scores, mfcc(clips, self.features))
+
+    def _scores(self, features):
+        return self._session.run(self._inference.scores, {self._inference.features: features})
+
+    def close(self) -> None:
+        self._session.close()
+
+
+def open_model(path: str, labels_path: Optional[str] = None) -> CheckpointClassifier:
+    """The classifier in a run directory or a checkpoint."""
+    if labels_path:
+        raise KwsError("--labels is for .pb graphs, and %s has its labels in model.json" % path, "leave it out")
+    description, prefix = run_directory.resolve(path)
+    session, inference = checkpoint.inference_session(description, prefix)
+    return CheckpointClassifier(prefix, description, session, inference)

@@ -1,0 +1,38 @@
+"""Graphs with the weights inside, in the interface that the scripts of ARM and TensorFlow load."""
+import contextlib
+import json
+from typing import Callable
+
+import tensorflow.compat.v1 as tf
+
+from ..classifiers.frozen_graph import DESCRIPTION_ATTRIBUTE, OUTPUT
+from ..models import network
+from ..runs import checkpoint
+from ..runs.description import Description
+from ..settings import FeatureSettings
+
+# Attributes that TensorFlow 2.x writes and that 1.15, which the field's scripts and Ascend use, refuses to read. In our
+# graphs they all have their defaults; if one had not, the comparison of the scores would fail.
+YOUNG_ATTRIBUTES = ("exponential_avg_factor", "explicit_paddings", "grad_a", "grad_b")
+
+
+def write(
+    path: str, description: Description, prefix: str, source: str, input_of: Callable[[FeatureSettings], tf.Tensor]
+) -> None:
+    """Write the network with the weights of a checkpoint.
+
+    source: the name of the input node. input_of: adds that node to the current graph and returns the features.
+    """
+    with tf.Graph().as_default() as graph:
+        features = tf.reshape(input_of(description.features), (1,) + description.features.shape)
+        tf.nn.softmax(network.logits_of(description, features, training=False), name=OUTPUT)
+    with contextlib.closing(checkpoint.restored_session(graph, description, prefix)) as session:
+        graph_def = tf.graph_util.convert_variables_to_constants(session, graph.as_graph_def(), [OUTPUT])
+    for node in graph_def.node:
+        for name in YOUNG_ATTRIBUTES:
+            node.attr.pop(name, None)
+        if node.name == source:
+            text = json.dumps(description.portable().to_json(), sort_keys=True)
+            node.attr[DESCRIPTION_ATTRIBUTE].s = text.encode("utf-8")
+    with open(path, "wb") as file:
+        file.write(graph_def.SerializeToString(deterministic=True))

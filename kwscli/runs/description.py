@@ -1,0 +1,98 @@
+"""model.json: what a network is and how it was trained. It is all that a checkpoint needs beside its weights."""
+import dataclasses
+import platform
+from typing import Any, Dict, List, Tuple
+
+from .. import __version__, files
+from ..errors import KwsError
+from ..settings import DataSettings, FeatureSettings, TrainSettings, from_json, to_json
+
+FORMAT = 1
+MODEL = "model.json"
+_SETTINGS = {"features": FeatureSettings, "data": DataSettings, "train": TrainSettings}
+
+
+@dataclasses.dataclass(frozen=True)
+class Description:
+    """The content of model.json: enough to rebuild the network, its features and its labels."""
+
+    architecture: str
+    model_size_info: Tuple[int, ...]
+    labels: Tuple[str, ...]
+    features: FeatureSettings
+    data: DataSettings
+    train: TrainSettings
+    data_path: str = ""
+    data_sha256: str = ""
+    start_checkpoint: str = ""
+    workers: int = 1  # how many trained together
+    versions: Dict[str, str] = dataclasses.field(default_factory=dict, compare=False)
+
+    def to_json(self) -> Dict[str, Any]:
+        """The description as plain JSON values."""
+        values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        values.update({name: to_json(values[name]) for name in _SETTINGS})
+        return dict(values, format=FORMAT, model_size_info=list(self.model_size_info), labels=list(self.labels))
+
+    @classmethod
+    def from_json(cls, values: Dict[str, Any], where: str) -> "Description":
+        """The description that `to_json` gave. Errors name `where` it was read."""
+        values = dict(values)
+        if values.get("format") != FORMAT:
+            raise KwsError(
+                "%s has format %s, but kws %s reads format %d" % (where, values.get("format"), __version__, FORMAT),
+                "use the version of kws that wrote it, or a newer one",
+            )
+        del values["format"]
+        names = {field.name for field in dataclasses.fields(cls)}
+        unknown, missing = sorted(set(values) - names), sorted(names - {"workers"} - set(values))
+        if missing:
+            raise KwsError("%s lacks %s" % (where, ", ".join(missing)), "it is damaged or from another version of kws")
+        if unknown:
+            raise KwsError(
+                "%s contains %s, which kws %s does not know" % (where, ", ".join(unknown), __version__), "update kws"
+            )
+        values.update({name: from_json(kind, values[name], where) for name, kind in _SETTINGS.items()})
+        for name in ("model_size_info", "labels"):
+            values[name] = tuple(values[name])
+        return cls(**values)
+
+    def portable(self) -> "Description":
+        """The description without paths of this machine."""
+        return dataclasses.replace(self, data_path="", start_checkpoint="")
+
+    def differences(self, other: "Description") -> List[str]:
+        """The settings in which two descriptions differ, each as `name: mine, not theirs`.
+
+        Data with the same hash is the same data, wherever it is.
+        """
+        mine, theirs = _flat(self.to_json()), _flat(other.to_json())
+        if mine["data_sha256"] and mine["data_sha256"] == theirs["data_sha256"]:
+            del mine["data_path"]
+        different = [name for name in mine if mine[name] != theirs.get(name)]
+        return ["%s %s, not %s" % (name, mine[name], theirs.get(name)) for name in different]
+
+
+def _flat(values):
+    """{"train": {"seed": 1}} -> {"seed": 1}, without the versions, which are only recorded."""
+    flat = {}
+    for name, value in values.items():
+        if name != "versions":
+            flat.update(value if isinstance(value, dict) else {name: value})
+    return flat
+
+
+def versions(tensorflow_version: str) -> Dict[str, str]:
+    """What a run is made with."""
+    return {"kws": __version__, "python": platform.python_version(), "tensorflow": tensorflow_version}
+
+
+def read_description(path: str) -> Description:
+    """The Description in a model.json."""
+    advice = "copy it again from where the network was trained"
+    try:
+        return Description.from_json(files.read_json(path, advice), path)
+    except FileNotFoundError:
+        raise KwsError("there is no %s" % path, "keep a checkpoint together with the model.json that kws train wrote")
+    except (ValueError, TypeError, AttributeError) as error:
+        raise KwsError("%s is damaged: %s" % (path, error), advice)
