@@ -95,8 +95,7 @@ class BareStep:
     """The training step alone, on one constant batch: the cost of the network itself. A context manager."""
 
     def __init__(
-        self, description: Description, batch: Tuple[np.ndarray, np.ndarray], settings: DeviceSettings,
-        device: Any,
+        self, description: Description, batch: Tuple[np.ndarray, np.ndarray], settings: DeviceSettings, device: Any
     ) -> None:
         self._description, self._batch = description, batch
         self._settings, self._device = settings, device
