@@ -276,7 +276,7 @@ def test_an_npu_cluster_refuses_other_devices():
     npus = cluster.Cluster(1, ("10.0.0.10/0", "10.0.0.10/1"), "127.0.0.1:1", hccl=True)
     with pytest.raises(KwsError) as error:
         Collective(npus).check_device("cpu", 0)
-    assert error.value.problem == "worker 1 (10.0.0.10/1) uses a CPU, but RANK_TABLE_FILE describes NPUs"
+    assert error.value.problem == "worker 1 (10.0.0.10/1) uses the CPU, but RANK_TABLE_FILE describes NPUs"
     assert error.value.advice
 
 

@@ -112,7 +112,7 @@ class Collective:
                                "give each a device of its own with ASCEND_DEVICE_ID or --device-id")
 
     def _refuse_device(self, kind):
-        device = "%s uses %s" % (self._cluster.name(self.rank), {"npu": "an NPU", "gpu": "a GPU"}.get(kind, "a CPU"))
+        device = "%s uses %s" % (self._cluster.name(self.rank), session.NAMES[kind])
         if self._cluster.hccl:
             raise KwsError(device + ", but RANK_TABLE_FILE describes NPUs",
                            "use --device npu, or unset RANK_TABLE_FILE and describe the workers with TF_CONFIG")
