@@ -1,4 +1,4 @@
-"""`kws doctor`: what this machine has, and what to do about what it lacks."""
+"""`kws doctor`: what this machine has, what it lacks, and what to do about it."""
 import glob
 import importlib
 import importlib.util
@@ -6,32 +6,35 @@ import os
 import platform
 import shutil
 import textwrap
-from typing import NamedTuple
+from typing import Any, Callable, List, NamedTuple
 
-from . import __version__, imports
+from . import __version__, console, imports
 from .devices import npu_flags
 from .devices.device_settings import DeviceSettings
 from .errors import KwsError
-from .workers import cluster, rank_table
+from .workers import cluster, cores, rank_table
 
 OK, MISSING, WRONG, NOTE = "ok", "missing", "wrong", "note"
 FAILURES = MISSING, WRONG
 GIB = 1 << 30
-SPEECH_COMMANDS_GIB = 10  # v0.02: the archive, what is in it, and the same samples packed
+SPEECH_COMMANDS_GIB = 10  # version 0.02: the archive, its files, and the prepared data
 VARIABLES = ["ASCEND_OPP_PATH"] + npu_flags.VARIABLES
 
 
 class Finding(NamedTuple):
-    """One line of the page."""
+    """One line of the page.
+
+    state: ok; missing: kws needs it; wrong: it is there, but does not work; note: kws works without it.
+    """
 
     name: str
-    state: str  # ok; missing: kws needs it; wrong: there, but not as it must be; note: kws can do without
+    state: str
     value: str
     advice: str = ""
 
 
-def examine(data_path="data"):
-    """-> [Finding]. Imports npu_bridge where there is one, which cannot be undone in this process."""
+def examine(data_path: str = "data") -> List[Finding]:
+    """Examine this machine. If npu_bridge is installed, this imports it, which changes the process for good."""
     found = [Finding("kws", OK, __version__), Finding("Python", OK, platform.python_version())]
     found += _tensorflow()
     found += _environment(with_npu=any(one.name == "npu_bridge" and one.state != NOTE for one in found))
@@ -40,15 +43,14 @@ def examine(data_path="data"):
     return found
 
 
-def page(findings):
-    """The findings for a person."""
-    width = max(len(one.name) for one in findings)
-    lines = []
+def page(findings: List[Finding]) -> str:
+    """The findings as a table, each advice below its line."""
+    rows = []
     for one in findings:
-        lines.append("%-*s  %-7s  %s" % (width, one.name, one.state, one.value))
+        rows.append((one.name, one.state, one.value))
         if one.advice:
-            lines.append("%*s-> %s" % (width + 11, "", one.advice))
-    return "\n".join(lines)
+            rows.append(("", "", "-> " + one.advice))
+    return console.table(rows)
 
 
 def _why(error):
@@ -56,25 +58,26 @@ def _why(error):
 
 
 def _refused(name, error):
-    """A KwsError says what is wrong, then what to do."""
-    value, _, advice = str(error).rpartition("; ")
-    return Finding(name, WRONG, value, advice)
+    return Finding(name, WRONG, error.problem, error.advice)
 
 
-def _package(name, module, absent, advice, look=lambda module: module.__version__):
+def _package(
+    name: str, module: str, absent: str, advice: str, look: Callable[[Any], str] = lambda module: module.__version__
+) -> Finding:
+    """The state of a package. absent: the state if it is not installed. look: what to show of its module."""
     if importlib.util.find_spec(module) is None:
         return Finding(name, absent, "not installed", advice)
     try:
         with imports.guarded():
             found = importlib.import_module(module)
         return Finding(name, OK, look(found))
-    except Exception as error:  # an installation breaks in many ways
+    except Exception as error:  # an installation can be broken in many ways
         return Finding(name, WRONG, _why(error), advice)
 
 
 def _tensorflow():
-    """TensorFlow, the device it would train on, npu_bridge, GPUs."""
-    tensorflow = _package("TensorFlow", "tensorflow", MISSING, "install kws again, which brings it: pip install .")
+    """TensorFlow, the device that it would train on, npu_bridge, GPUs."""
+    tensorflow = _package("TensorFlow", "tensorflow", MISSING, "install kws again together with it: pip install .")
     if tensorflow.state != OK:
         return [tensorflow]
     from .devices import session
@@ -95,12 +98,12 @@ def _npu_bridge(adapter):
         ))
     if adapter.state == "broken":
         return Finding("npu_bridge", WRONG, adapter.reason,
-                       "source CANN's set_env.sh, and have its tfplugin on PYTHONPATH")
-    return Finding("npu_bridge", NOTE, "absent", "an Ascend NPU needs it; it comes with CANN's tfplugin, not from pip")
+                       "source CANN's set_env.sh, and add its tfplugin to PYTHONPATH")
+    return Finding("npu_bridge", NOTE, "absent", "an Ascend NPU needs it; install CANN's tfplugin, not a pip package")
 
 
 def _gpu(count, release):
-    """GPUs that a release of TensorFlow sees, and those that the driver shows and it does not."""
+    """The GPUs that this release of TensorFlow sees, else those that the driver shows."""
     if count:
         return Finding("GPU", OK, "%d" % count)
     cards = sorted(glob.glob("/dev/nvidia[0-9]*"))
@@ -112,16 +115,16 @@ def _gpu(count, release):
 
 
 def _environment(with_npu):
-    """What CANN sets, and the devices it drives."""
+    """The Ascend devices, and the variables that CANN and the start of a training set."""
     nodes = sorted(glob.glob("/dev/davinci[0-9]*"))
     found = [Finding("Ascend devices", OK, ", ".join(nodes)) if nodes else Finding(
         "Ascend devices", MISSING if with_npu else NOTE, "no /dev/davinci*",
-        "install the driver; in a container, pass the devices in" if with_npu else "",
+        "install the driver; in a container, pass the devices to it" if with_npu else "",
     )]
     closed = [node for node in nodes if not os.access(node, os.R_OK | os.W_OK)]
     if closed:
-        found.append(Finding("Ascend devices", WRONG, "no right to use " + ", ".join(closed),
-                             "add this user to the group that owns them, as a rule HwHiAiUser"))
+        found.append(Finding("Ascend devices", WRONG, "no permission to use " + ", ".join(closed),
+                             "add this user to the group that owns them, usually HwHiAiUser"))
     values = ["%s=%s" % (name, os.environ[name]) for name in VARIABLES if os.environ.get(name)]
     if values or with_npu:
         found.append(Finding("CANN variables", OK, " ".join(values) or "none is set"))
@@ -129,7 +132,7 @@ def _environment(with_npu):
 
 
 def _contradictions():
-    """Variables that cannot be as they are."""
+    """Variables that contradict each other or have impossible values."""
     checks = [
         ("CANN variables", npu_flags.device_number),
         ("CANN variables", lambda: npu_flags.options_of(DeviceSettings(), os.curdir)),
@@ -144,18 +147,18 @@ def _contradictions():
 
 
 def _unset():
-    """Variables that an NPU's training wants."""
+    """Variables that a training on an NPU needs, but that are not set."""
     if not os.environ.get("ASCEND_OPP_PATH"):
         yield Finding("ASCEND_OPP_PATH", MISSING, "unset", "source CANN's set_env.sh")
     if "ascend" not in os.environ.get("LD_LIBRARY_PATH", "").lower():
-        yield Finding("LD_LIBRARY_PATH", NOTE, "names no folder of Ascend's", "source CANN's set_env.sh")
+        yield Finding("LD_LIBRARY_PATH", NOTE, "has no folder of Ascend's", "source CANN's set_env.sh")
     if not os.environ.get("JOB_ID"):
         several = os.environ.get("RANK_SIZE", "1") != "1"
-        yield Finding("JOB_ID", MISSING if several else NOTE, "unset", "several NPUs need it: export JOB_ID=10087")
+        yield Finding("JOB_ID", MISSING if several else NOTE, "unset", "needed for several NPUs: export JOB_ID=10087")
 
 
 def _rank_table():
-    """Whether $RANK_TABLE_FILE is one, and has as many devices as $RANK_SIZE says."""
+    """Whether $RANK_TABLE_FILE can be read, and has as many devices as $RANK_SIZE says."""
     path = os.environ.get("RANK_TABLE_FILE")
     if not path:
         return
@@ -166,7 +169,7 @@ def _rank_table():
         return
     size = os.environ.get("RANK_SIZE") or str(count)
     if size == "1" and cluster.table_to_start():
-        size = str(count)  # `kws train --workers` needs the table only
+        size = str(count)  # `kws train --workers` needs only the table
     if str(count) == size:
         yield Finding("rank table", OK, "%s: %d devices" % (path, count))
     else:
@@ -175,12 +178,12 @@ def _rank_table():
 
 
 def _packages():
-    """What kws uses beside TensorFlow."""
-    yield _package("soundfile", "soundfile", MISSING, "pip install --force-reinstall soundfile: it has libsndfile",
+    """The packages that kws uses besides TensorFlow."""
+    yield _package("soundfile", "soundfile", MISSING, "pip install --force-reinstall soundfile",
                    lambda soundfile: "%s with %s" % (soundfile.__version__, soundfile.__libsndfile_version__))
     tflite = [name for name in ("tflite_runtime", "ai_edge_litert", "tensorflow") if importlib.util.find_spec(name)]
     yield Finding("TFLite", OK, "in " + tflite[0]) if tflite else Finding(
-        "TFLite", NOTE, "no interpreter", "pip install tflite-runtime, or ai-edge-litert for newer Pythons"
+        "TFLite", NOTE, "no interpreter", "pip install tflite-runtime, or ai-edge-litert for newer versions of Python"
     )
     yield _package("espeak-ng", "espeakng_loader", NOTE, 'for prepare --synthesize: pip install "kwscli[synthesis]"',
                    lambda loader: loader.get_data_path())
@@ -188,23 +191,28 @@ def _packages():
 
 
 def _disk(name, path):
-    """Free space where a path is, or will be."""
+    """The free space where a path is, or will be."""
     there = os.path.abspath(path)
     while not os.path.isdir(there):
         there = os.path.dirname(there)
     free = shutil.disk_usage(there).free / GIB
     value = "%.1f GiB free in %s" % (free, there)
     if not os.access(there, os.W_OK):
-        return Finding(name, NOTE, value + ", which cannot be written", "work in another folder")
+        return Finding(name, NOTE, value + ", which is not writable", "work in another folder")
     if free < SPEECH_COMMANDS_GIB:
         return Finding(name, NOTE, value, "all of Speech Commands takes %d GiB" % SPEECH_COMMANDS_GIB)
     return Finding(name, OK, value)
 
 
 def _cores():
-    return Finding("cores", OK, "%d of %s %s" % (len(os.sched_getaffinity(0)), os.cpu_count(), platform.machine()))
+    return Finding("cores", OK, "%d of %s %s" % (len(cores.usable()), os.cpu_count(), platform.machine()))
 
 
 def _memory():
-    size = os.sysconf("SC_PAGE_SIZE")
-    return Finding("memory", OK, "%.1f GiB" % (os.sysconf("SC_PHYS_PAGES") * size / GIB))
+    try:
+        page_size, pages = os.sysconf("SC_PAGE_SIZE"), os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):  # not every system has these names
+        page_size = pages = -1  # which is also what sysconf returns for a value that it does not know
+    if min(page_size, pages) < 0:
+        return Finding("memory", NOTE, "unknown", "this system does not report it; use its own tools")
+    return Finding("memory", OK, "%.1f GiB" % (page_size * pages / GIB))

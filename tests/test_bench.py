@@ -1,14 +1,20 @@
-"""`kws bench`: every row of its table is there; the figures are the machine's."""
+"""`kws bench` and benchmark_reference.py: every row of their tables is there. The figures depend on the machine."""
 import os
 import re
+import subprocess
+import sys
 
 import pytest
 from test_train import data  # noqa: F401  (a fixture)
+
+from kwscli import bench
+from kwscli.workers import cores
 
 pytest.importorskip("tensorflow.compat.v1")
 FIGURE = r"\d+(\.\d+)?"
 TABLE = [
     ("machine", r".*, \d+ cores, Python .*, TensorFlow .*"),
+    ("device", r"the CPU|a GPU \(device 0\)"),
     ("MFCC, one core", FIGURE + " clips/s .*"),
     (r"MFCC, \d+ cores", FIGURE + " clips/s"),
     ("augmented batch of 100 with its features, one core", FIGURE + " ms"),
@@ -16,7 +22,6 @@ TABLE = [
     ("training step with everything .*", FIGURE + " ms"),
     ("  speed of the step alone that is left", FIGURE + " % .*"),
     ("  time spent waiting for data", FIGURE + " %"),
-    ("baseline: one session call a clip for its features", FIGURE + " ms a step, %s times ours" % FIGURE),
     ("evaluation, features and inference", FIGURE + " clips/s"),
     ("one worker on one core", FIGURE + " examples/s"),
     ("two workers with a core each", FIGURE + " examples/s, %s times as many" % FIGURE),
@@ -24,12 +29,42 @@ TABLE = [
 ]
 
 
+REFERENCE_TABLE = [
+    ("device", r"the CPU|a GPU \(device 0\)"),
+    ("step of kws train, with everything", FIGURE + " ms"),
+    ("step with one session call per clip for its features", FIGURE + " ms"),
+    ("ratio", FIGURE),
+]
+
+
+def assert_table(text, table):
+    rows = [re.split(r"(?<=\S) {2,}", line) for line in text.splitlines()]
+    assert len(rows) == len(table), text
+    for (name, figure), (wanted, form) in zip(rows, table):
+        assert re.fullmatch(wanted, name) and re.fullmatch(form, figure), (name, figure)
+
+
 def test_every_part_is_measured(kws, data):  # noqa: F811
-    if len(os.sched_getaffinity(0)) < 2:
+    if len(cores.usable()) < 2 or not cores.can_choose():
         pytest.skip("workers with a core each need two cores")
     result = kws("bench", "--data-path", data, "--model-architecture", "dnn", "--steps", "100", "--rounds", "1")
     assert result.exit_code == 0, result.stderr
-    rows = [re.split(r"(?<=\S) {2,}", line) for line in result.stdout.splitlines()]
-    assert len(rows) == len(TABLE), result.stdout
-    for (name, figure), (wanted, form) in zip(rows, TABLE):
-        assert re.fullmatch(wanted, name) and re.fullmatch(form, figure), (name, figure)
+    assert_table(result.stdout, TABLE)
+
+
+def test_kws_is_compared_with_the_reference_pipeline(data):  # noqa: F811
+    script = os.path.join(os.path.dirname(os.path.abspath(__file__)), "benchmark_reference.py")
+    flags = ["--data-path", data, "--model-architecture", "dnn", "--steps", "100", "--rounds", "1"]
+    assert_table(subprocess.check_output([sys.executable, script, *flags]).decode(), REFERENCE_TABLE)
+
+
+@pytest.mark.parametrize("absent, usable, needs", [
+    ((), [0], "needs two cores"),
+    (("sched_getaffinity", "sched_setaffinity"), [0, 1], "needs a system that can keep a process to a core"),
+])
+def test_the_speed_of_two_workers_needs_two_cores_and_linux(monkeypatch, absent, usable, needs):
+    for name in absent:
+        monkeypatch.delattr(os, name, raising=False)
+    monkeypatch.setattr(cores, "usable", lambda: usable)
+    (_, figure), = bench._scaling(None, 100, 1)
+    assert figure.startswith(needs)

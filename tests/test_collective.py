@@ -1,4 +1,4 @@
-"""Workers over TensorFlow's own gRPC: two real processes, of which each runs a case of this file."""
+"""Workers over TensorFlow's own gRPC: two real processes, each of which runs a case of this file."""
 import contextlib
 import json
 import os
@@ -23,7 +23,7 @@ from kwscli.runs import run_directory  # noqa: E402
 from kwscli.settings import DataSettings, TrainSettings  # noqa: E402
 from kwscli.sound.feature_settings import FeatureSettings  # noqa: E402
 from kwscli.training import diagnostics  # noqa: E402
-from kwscli.workers import cluster  # noqa: E402
+from kwscli.workers import cluster, cores  # noqa: E402
 from kwscli.workers.collective import Collective  # noqa: E402
 from kwscli.workers.peers import Patience  # noqa: E402
 from kwscli.workers.sockets import free_ports  # noqa: E402
@@ -242,21 +242,22 @@ def errors_of(check, size):
     return errors, ports
 
 
-def test_settings_that_differ_are_named_on_all():
+def test_all_workers_name_the_settings_that_differ():
     def check(collective):
         collective.check_same({"kws": "1.0", "batch_size": 100 + collective.rank, "seed": 1})
 
     errors, ports = errors_of(check, 3)
-    different = "the workers do not train the same: %s; start all with the same command and versions" % "; ".join(
+    advice = "start all of them with the same command and the same versions"
+    different = "the workers have different settings: %s; %s" % ("; ".join(
         "batch_size is %d on worker %d (127.0.0.1:%d) and 100 on worker 0 (127.0.0.1:%d)"
         % (100 + rank, rank, ports[rank], ports[0]) for rank in (1, 2)
-    )
+    ), advice)
     assert errors == [different] * 3
 
 
 @pytest.mark.parametrize("kind, numbers, words", [
-    ("gpu", (0, 0), "worker 0 .* and worker 1 .* both have the gpu 0; give each its own"),
-    ("npu", (0, 1), "NPUs train together by .RANK_TABLE_FILE, all else by .TF_CONFIG"),
+    ("gpu", (0, 0), "worker 0 .* and worker 1 .* both use GPU 0; give each"),
+    ("npu", (0, 1), "worker . .* uses an NPU, but TF_CONFIG describes CPUs and GPUs"),
     ("gpu", (0, 1), None), ("cpu", (0, 0), None),
 ])
 def test_devices_that_cannot_train_together(kind, numbers, words):
@@ -264,15 +265,32 @@ def test_devices_that_cannot_train_together(kind, numbers, words):
     assert len(errors) == (2 if words else 0) and all(re.search(words, error) for error in errors), errors
 
 
+def test_workers_divide_the_cores_of_their_machine(monkeypatch):
+    kept, shares = [], []
+    monkeypatch.setattr(cores, "usable", lambda: [2, 3, 5, 7])
+    monkeypatch.setattr(cores, "keep_to", kept.append)
+    assert errors_of(lambda collective: shares.append(collective._keep_to_own_cores()), 3)[0] == []
+    assert sorted(kept) == [[2, 7], [3], [5]] and sorted(shares) == [1, 1, 2]
+
+
+def test_an_npu_cluster_refuses_other_devices():
+    npus = cluster.Cluster(1, ("10.0.0.10/0", "10.0.0.10/1"), "127.0.0.1:1", hccl=True)
+    with pytest.raises(KwsError) as error:
+        Collective(npus).check_device("cpu", 0)
+    assert error.value.problem == "worker 1 (10.0.0.10/1) uses the CPU, but RANK_TABLE_FILE describes NPUs"
+    assert error.value.advice
+
+
 @pytest.mark.parametrize("case, way, how", [
-    ("is_lost", "dies", "is gone"), ("is_lost", "hangs", "did not come to a step"),
-    ("is_lost_at_once", "freezes", "gave no sign of life"),
+    ("is_lost", "dies", "closed its connection"),
+    ("is_lost", "hangs", "did not start the step that the others started"),
+    ("is_lost_at_once", "freezes", "sent nothing for"),
 ])
 def test_a_worker_that_is_lost_ends_the_other_with_its_name(workers, case, way, how):
     status, _, error = ended(workers(case, way)[0])
     assert status == 1
     assert re.match(r"Error: worker 1 \(127.0.0.1:\d+\) %s" % how, error), error
-    assert error.endswith("the same command goes on from the last checkpoint")
+    assert error.endswith("run the same command again to continue from the last checkpoint")
 
 
 def test_an_overflow_on_one_worker_ends_all_and_its_tensors_are_kept(workers, tmp_path):
@@ -283,7 +301,7 @@ def test_an_overflow_on_one_worker_ends_all_and_its_tensors_are_kept(workers, tm
     assert os.path.exists(str(tmp_path / "over_dump" / "4" / "index.csv"))
 
 
-def test_alone_nothing_is_different():
+def test_a_single_worker_changes_nothing():
     collective = Collective()
     inner, proto = tf.train.AdamOptimizer(), tf.ConfigProto()
     with tf.Graph().as_default():

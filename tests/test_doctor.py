@@ -1,9 +1,10 @@
-"""`kws doctor`: what is there, missing or broken, and that the page appears whatever is."""
+"""`kws doctor`: it finds what is there, missing or broken, and its page appears in every case."""
 import glob
 import importlib
 import importlib.util
 import json
 import os
+import re
 import subprocess
 import sys
 from collections import namedtuple
@@ -23,12 +24,12 @@ def no_variables(monkeypatch):
 
 
 def of(found, name):
-    """The findings of a name."""
+    """The findings with this name."""
     return [one for one in found if one.name == name]
 
 
 def without(monkeypatch, *absent):
-    """Packages that are not installed."""
+    """Make packages look as if they were not installed."""
     there = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name in absent else there(name))
 
@@ -51,7 +52,7 @@ def test_the_page_and_its_json_say_the_same(kws, tmp_path):
     assert all(one.advice for one in found if one.state in ("note",) + doctor.FAILURES and "davinci" not in one.value)
 
 
-def test_what_kws_can_do_without_is_a_note(kws, monkeypatch):
+def test_a_missing_package_that_is_optional_is_a_note(kws, monkeypatch):
     without(monkeypatch, "matplotlib", "espeakng_loader")
     result = kws("doctor")
     assert result.exit_code == 0
@@ -62,13 +63,34 @@ def test_what_kws_can_do_without_is_a_note(kws, monkeypatch):
 
 
 @pytest.mark.parametrize("name, value, words", [
-    ("RANK_SIZE", "abc", "$RANK_SIZE is 'abc'"), ("TF_CONFIG", "{", "$TF_CONFIG cannot be read"),
-    ("RANK_SIZE", "2", "without a $RANK_TABLE_FILE"), ("ASCEND_DEVICE_ID", "\u00b2", "$ASCEND_DEVICE_ID is '\u00b2'"),
+    ("RANK_SIZE", "abc", "$RANK_SIZE is 'abc'"), ("TF_CONFIG", "{", "$TF_CONFIG cannot be used"),
+    ("RANK_SIZE", "2", "but RANK_TABLE_FILE is not set"),
+    ("ASCEND_DEVICE_ID", "\u00b2", "$ASCEND_DEVICE_ID is '\u00b2'"),
 ])
-def test_variables_that_a_training_would_refuse_are_wrong(monkeypatch, name, value, words):
+def test_variables_that_a_training_refuses_are_wrong(monkeypatch, name, value, words):
     monkeypatch.setenv(name, value)
     wrong = [one for one in doctor.examine() if one.state == doctor.WRONG]
     assert any(words in one.value and one.advice for one in wrong), wrong
+
+
+@pytest.mark.parametrize("absent", ["sched_getaffinity", "sched_setaffinity", "sysconf"])
+def test_the_page_appears_on_systems_that_lack_a_function(kws, monkeypatch, absent):
+    for name in ("sched_setaffinity", absent):  # macOS and others lack both affinity functions
+        monkeypatch.delattr(os, name, raising=False)
+    result = kws("doctor")
+    assert result.exit_code == 0 and re.search(r"^cores +ok +%d of %d " % ((os.cpu_count(),) * 2), result.stdout, re.M)
+    assert re.search(r"^memory +note +unknown\n" if absent == "sysconf" else r"^memory +ok", result.stdout, re.M)
+
+
+@pytest.mark.parametrize("value", [-1, ValueError("unrecognized configuration name"), OSError(22, "Invalid argument")])
+def test_the_page_appears_on_systems_that_do_not_know_their_memory(monkeypatch, value):
+    def sysconf(name):
+        if isinstance(value, Exception):
+            raise value
+        return value
+
+    monkeypatch.setattr(doctor.os, "sysconf", sysconf)
+    assert doctor._memory()[1:3] == ("note", "unknown")
 
 
 def test_a_gpu_that_tensorflow_does_not_see(monkeypatch):
@@ -81,7 +103,7 @@ def test_a_gpu_that_tensorflow_does_not_see(monkeypatch):
     assert wanted in found.advice
 
 
-def test_what_kws_needs_is_missed(kws, monkeypatch):
+def test_a_missing_package_that_kws_needs_is_a_failure(kws, monkeypatch):
     without(monkeypatch, "tensorflow", "soundfile")
     result = kws("doctor")
     assert result.exit_code == 1 and "memory" in result.stdout
@@ -129,7 +151,7 @@ def test_a_broken_npu_bridge_is_wrong_and_says_why(broken, reason):
     assert of(found, "device")[0].value.startswith("the CPU: ")
 
 
-def test_an_npu_wants_more_of_the_machine():
+def test_with_an_npu_more_variables_are_needed():
     tf = pytest.importorskip("tensorflow.compat.v1")
     if not tf.__version__.startswith("1.15"):
         pytest.skip("npu_bridge is made for TensorFlow 1.15")
@@ -144,7 +166,7 @@ def test_an_npu_wants_more_of_the_machine():
     assert of(found, "JOB_ID")[0].state == "missing" and not of(found, "ASCEND_OPP_PATH") + of(found, "LD_LIBRARY_PATH")
 
 
-def test_variables_that_cannot_be_are_wrong(monkeypatch):
+def test_variables_with_impossible_values_are_wrong(monkeypatch):
     monkeypatch.setenv("ASCEND_DEVICE_ID", "first")
     found = doctor.examine()
     for name in ("device", "CANN variables"):
@@ -163,10 +185,11 @@ def test_variables_that_cannot_be_are_wrong(monkeypatch):
     (template_1(2, 4), "4", "wrong", "8 devices, but RANK_SIZE is 4"),
     (template_1(2, 4), None, "ok", "8 devices"),
     (template_1(status="initializing"), "2", "wrong", "status is 'initializing'"),
-    ({"servers": []}, "8", "wrong", "lacks 'group_list'"), ([1], "8", "wrong", "no JSON object"),
-    ("none", "8", "wrong", "cannot be read: No such file"), ("{", "8", "wrong", "no JSON object"),
+    ({"servers": []}, "8", "wrong", "neither server_list nor group_list"), ([1], "8", "wrong", "not a JSON object"),
+    ("none", "8", "wrong", "cannot be read: No such file"), ("{", "8", "wrong", "it is not JSON"),
+    ("[" * 100000, "8", "wrong", "it is nested too deeply"),
 ])
-def test_a_rank_table_is_looked_at(table, size, state, value, tmp_path, monkeypatch):
+def test_a_rank_table_is_checked(table, size, state, value, tmp_path, monkeypatch):
     path = tmp_path / "table.json"
     if table != "none":
         path.write_text(table if isinstance(table, str) else json.dumps(table))
@@ -183,11 +206,11 @@ def test_devices_that_may_not_be_used_are_wrong(monkeypatch):
     monkeypatch.setattr(doctor.os, "access", lambda path, mode: path != "/dev/davinci1")
     found = of(doctor._environment(with_npu=True), "Ascend devices")
     assert [one[1:3] for one in found] == [
-        ("ok", "/dev/davinci0, /dev/davinci1"), ("wrong", "no right to use /dev/davinci1")
+        ("ok", "/dev/davinci0, /dev/davinci1"), ("wrong", "no permission to use /dev/davinci1")
     ]
 
 
-def test_a_disk_that_is_full_or_closed_is_noted(tmp_path, monkeypatch):
+def test_a_disk_that_is_full_or_not_writable_is_noted(tmp_path, monkeypatch):
     assert doctor._disk("disk", str(tmp_path / "a" / "b")).value.endswith("in %s" % tmp_path)
     usage = namedtuple("usage", "total used free")
     monkeypatch.setattr(doctor.shutil, "disk_usage", lambda path: usage(0, 0, 3 << 30))
@@ -195,10 +218,10 @@ def test_a_disk_that_is_full_or_closed_is_noted(tmp_path, monkeypatch):
         "note", "3.0 GiB free in %s" % tmp_path, "all of Speech Commands takes 10 GiB"
     )
     monkeypatch.setattr(doctor.os, "access", lambda path, mode: False)
-    assert "which cannot be written" in doctor._disk("disk", str(tmp_path)).value
+    assert "which is not writable" in doctor._disk("disk", str(tmp_path)).value
 
 
-def test_the_page_waits_for_tensorflow_only_when_it_is_asked_for():
+def test_an_import_of_the_module_does_not_import_tensorflow():
     code = "import sys; import kwscli.doctor; print([name for name in ('tensorflow', 'numpy') if name in sys.modules])"
     environ = dict(os.environ, PYTHONPATH=os.path.dirname(TESTS))
     assert subprocess.check_output([sys.executable, "-c", code], env=environ).decode().strip() == "[]"

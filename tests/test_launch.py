@@ -1,4 +1,4 @@
-"""Processes that train together: started, watched, ended as one. The children are small Python programs."""
+"""Processes that train together: they start and end together. The children are small Python programs."""
 import os
 import signal
 import socket
@@ -41,7 +41,7 @@ sys.exit(status)
 
 
 class Launcher:
-    """A process that launches children; `lines` are what they tell."""
+    """A process that launches children, which write `lines`."""
 
     def __init__(self, size, child):
         read, write = os.pipe()
@@ -57,7 +57,7 @@ class Launcher:
         return [self.lines.readline().strip() for _ in range(count)]
 
     def end(self):
-        """(exit status, stdout, stderr), after which none of the children has the pipe open, that is: lives."""
+        """(exit status, stdout, stderr), once no child has the pipe open, so all have ended."""
         out, err = self.process.communicate(timeout=WAIT)
         self.gone()
         return self.process.returncode, out, err
@@ -65,7 +65,7 @@ class Launcher:
     def gone(self):
         signal.alarm(WAIT)
         try:
-            assert self.lines.read() == ""  # waits for the end of all who hold it
+            assert self.lines.read() == ""  # waits until all processes that have the pipe open have ended
         finally:
             signal.alarm(0)
 
@@ -85,12 +85,12 @@ def launcher():
         one.lines.close()
 
 
-def test_all_end_well_and_worker_0_is_the_one_that_is_seen(launcher):
+def test_only_the_output_of_worker_0_is_shown(launcher):
     status, out, err = launcher(3, "print('I am', rank); print('and', rank, file=sys.stderr)").end()
     assert (status, out, err) == (0, "I am 0\n", "and 0\n")
 
 
-def test_every_worker_can_listen_on_its_port_and_none_stays_bound(launcher):
+def test_every_worker_can_listen_on_its_port_and_no_port_stays_bound(launcher):
     child = "s = socket.socket(); s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1); " \
             "s.bind(('127.0.0.1', port)); s.listen(1); ready(str(port))"
     one = launcher(2, child)
@@ -99,19 +99,19 @@ def test_every_worker_can_listen_on_its_port_and_none_stays_bound(launcher):
     assert one.end()[0] == 0
     for port in ports:
         with socket.socket() as free:
-            free.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # past TIME_WAIT, not past who listens
+            free.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # which allows TIME_WAIT, but no other listener
             free.bind(("127.0.0.1", port))
             free.listen(1)
 
 
-def test_free_ports_are_given_to_nobody_else():
+def test_no_other_program_gets_a_reserved_port():
     with sockets.free_ports(2) as ports, socket.socket() as other:
         with pytest.raises(OSError):
             other.bind(("127.0.0.1", ports[0]))
 
 
 @pytest.mark.parametrize("number, status", [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_signal_reaches_all_and_they_end_in_order(launcher, number, status):
+def test_a_signal_reaches_all_workers_and_they_end_in_order(launcher, number, status):
     one = launcher(2, "signal.signal(%d, stop); ready(); wait()" % number)
     one.told(2)
     one.process.send_signal(number)
@@ -120,19 +120,19 @@ def test_a_signal_reaches_all_and_they_end_in_order(launcher, number, status):
 
 
 @pytest.mark.parametrize("end, how", [
-    ("sys.exit(3)", "ended with exit status 3"), ("os.kill(os.getpid(), 9)", "was ended by SIGKILL"),
+    ("sys.exit(3)", "ended with exit status 3"), ("os.kill(os.getpid(), 9)", "was killed by SIGKILL"),
 ])
-def test_a_worker_that_ends_badly_ends_all_and_is_named_with_its_last_lines(monkeypatch, end, how):
+def test_a_worker_that_fails_ends_all_and_is_named_with_its_last_lines(monkeypatch, end, how):
     monkeypatch.setattr(launch, "GRACE", 0.2)
     child = CHILD + "if rank == 1:\n    [print('line', i, flush=True) for i in range(50)]\n    %s\nwait()" % end
     with pytest.raises(KwsError) as error:
         launch.launch(3, [sys.executable, "-c", child], told)
     lines = str(error.value).splitlines()
-    assert lines == ["worker 1 %s; its last lines:" % how] + ["  line %d" % i for i in range(40, 50)]
+    assert lines == ["worker 1 %s; see the last lines of its output:" % how] + ["  line %d" % i for i in range(40, 50)]
     assert_no_children()
 
 
-def test_workers_that_agree_to_stop_are_waited_for(monkeypatch):
+def test_workers_that_agree_to_stop_get_time_to_end(monkeypatch):
     monkeypatch.setattr(launch, "GRACE", 0)
     child = CHILD + "sys.exit(143) if rank else (time.sleep(0.5), sys.exit(143))"
     assert launch.launch(2, [sys.executable, "-c", child], told) == 143
@@ -147,13 +147,13 @@ def assert_no_children():
         os.waitpid(-1, os.WNOHANG)
 
 
-def test_what_worker_0_has_said_itself_is_not_said_again(monkeypatch):
+def test_the_error_of_worker_0_is_not_shown_twice(monkeypatch):
     monkeypatch.setattr(launch, "GRACE", 0.2)
     assert launch.launch(2, [sys.executable, "-c", CHILD + "wait() if rank else sys.exit(7)"], told) == 7
     assert_no_children()
 
 
-def test_a_command_that_cannot_be_started_leaves_nothing():
+def test_a_command_that_cannot_be_started_leaves_no_process():
     with pytest.raises(OSError):
         launch.launch(2, ["/nowhere/python"], told)
     assert_no_children()

@@ -1,4 +1,4 @@
-"""What workers tell each other: here threads of one process, each with its own end of the line. Without TensorFlow."""
+"""Control messages between workers, which are threads of one process here. No TensorFlow."""
 import contextlib
 import json
 import socket
@@ -16,7 +16,7 @@ WAIT = 20  # seconds after which a test that waits has failed
 IMPATIENT = Patience(start=WAIT, work=0.5, silence=WAIT / 10)
 
 
-class Line(contextlib.ExitStack):
+class Workers(contextlib.ExitStack):
     """The workers of a cluster of some size, each in a thread."""
 
     def __init__(self, size):
@@ -26,7 +26,7 @@ class Line(contextlib.ExitStack):
         self.results = [None] * size
 
     def run(self, *bodies, patience=Patience(), **settings):
-        """Call bodies[rank](peers of that rank) at the same time -> what each returned or raised."""
+        """Call bodies[rank](peers of that rank) at the same time -> what each returned, or the text of its error."""
         settings["patience"] = patience
         threads = [threading.Thread(target=self._run, args=(rank, body, settings), daemon=True)
                    for rank, body in enumerate(bodies)]
@@ -38,24 +38,17 @@ class Line(contextlib.ExitStack):
         return self.results
 
     def _run(self, rank, body, settings):
-        error = None
         try:
-            peers = Peers(self.clusters[rank], **settings)
-            try:
+            with Peers(self.clusters[rank], **settings) as peers:
                 self.results[rank] = body(peers)
-            except BaseException as found:
-                error = found
-                raise
-            finally:
-                peers.close(error)
-        except KwsError as found:
-            self.results[rank] = str(found)
+        except KwsError as error:
+            self.results[rank] = str(error)
 
     def name(self, rank):
         return self.clusters[0].name(rank)
 
-    def strange(self, *lines):
-        """A socket to worker 0 that says these lines."""
+    def stranger(self, *lines):
+        """A socket to worker 0 that sends these lines."""
         host, port = self.clusters[0].hub.split(":")
         while True:
             with contextlib.suppress(OSError):
@@ -69,41 +62,48 @@ class Line(contextlib.ExitStack):
 
 
 @pytest.fixture
-def line():
+def workers():
+    """workers(size): a Workers."""
     with contextlib.ExitStack() as stack:
-        yield lambda size: stack.enter_context(Line(size))
+        yield lambda size: stack.enter_context(Workers(size))
 
 
-def test_alone_a_worker_has_its_own_value():
-    peers = Peers(cluster.ALONE)
-    assert peers.gather([1]) == [[1]]
-    peers.close()
+def test_a_single_worker_gathers_its_own_value():
+    with Peers(cluster.ALONE) as peers:
+        assert peers.gather([1]) == [[1]]
 
 
-def test_every_rank_has_the_values_of_all_in_order(line):
+def test_a_worker_that_is_made_does_nothing_until_it_is_entered():
+    before = threading.active_count()
+    for environ in cluster.local([1, 2, 3]):
+        Peers(cluster.of(environ))
+    assert threading.active_count() == before
+
+
+def test_every_rank_gathers_the_values_of_all_in_order(workers):
     def body(peers):
         return [peers.gather([peers._cluster.rank, turn]) for turn in range(50)]
 
-    results = line(4).run(body, body, body, body)
+    results = workers(4).run(body, body, body, body)
     assert results == [[[[rank, turn] for rank in range(4)] for turn in range(50)]] * 4
 
 
-def test_the_error_of_one_is_told_on_all(line):
+def test_all_workers_show_the_error_of_one_with_its_advice(workers):
     def fails(peers):
         peers.gather(0)
-        raise KwsError("no data here")
+        raise KwsError("no data here", "choose another folder")
 
     def goes_on(peers):
         return [peers.gather(0), peers.gather(0)]
 
-    one = line(3)
+    one = workers(3)
     results = one.run(goes_on, fails, goes_on)
-    assert results[1] == "no data here"
-    assert results[0] == results[2] == "%s ended: no data here" % one.name(1)
+    assert results[1] == "no data here; choose another folder"
+    assert results[0] == results[2] == "%s ended: no data here; choose another folder" % one.name(1)
 
 
 @pytest.mark.parametrize("error", [None, Interrupted("stopped", "", 15)])
-def test_who_ends_in_order_is_only_missed_if_asked(line, error):
+def test_a_worker_that_ends_in_order_is_missed_only_if_its_value_is(workers, error):
     def ends(peers):
         peers.gather(0)
         if error:
@@ -112,14 +112,14 @@ def test_who_ends_in_order_is_only_missed_if_asked(line, error):
     def asks(peers):
         return peers.gather(0) and peers.gather(0)
 
-    one = line(2)
+    one = workers(2)
     assert one.run(asks, ends)[0].startswith("%s ended before the others" % one.name(1))
-    assert line(2).run(lambda peers: len(peers.gather(0)), ends)[0] == 2
+    assert workers(2).run(lambda peers: len(peers.gather(0)), ends)[0] == 2
 
 
 @pytest.mark.parametrize("slow", [0, 1])
-def test_who_lives_but_does_not_answer_is_named(line, slow):
-    one, over = line(3), threading.Barrier(3)
+def test_a_worker_that_lives_but_does_not_answer_is_named(workers, slow):
+    one, over = workers(3), threading.Barrier(3)
 
     def stuck(peers):
         over.wait(WAIT)
@@ -134,8 +134,8 @@ def test_who_lives_but_does_not_answer_is_named(line, slow):
     assert "%s did not answer for" % one.name(slow) in results[2]
 
 
-def test_who_does_not_come_to_a_step_is_named(line):
-    one, over, lost = line(3), threading.Event(), threading.Event()
+def test_a_worker_that_does_not_start_a_step_is_named(workers):
+    one, over, lost = workers(3), threading.Event(), threading.Event()
 
     def stuck(peers):
         assert over.wait(WAIT)
@@ -144,28 +144,28 @@ def test_who_does_not_come_to_a_step_is_named(line):
         with peers.working():
             assert lost.wait(WAIT)
         over.set()
-        return peers.lost
+        return str(peers.lost)
 
     results = one.run(works, stuck, works, patience=IMPATIENT, on_loss=lost.set)
-    assert results[0].startswith("%s did not come to a step that began " % one.name(1))
+    assert results[0].startswith("%s did not start the step that the others started " % one.name(1))
 
 
-def test_a_step_that_nobody_ends_is_ended(line):
+def test_a_step_that_no_worker_finishes_is_ended(workers):
     lost = threading.Event()
 
     def works(peers):
         with peers.working():
             assert lost.wait(WAIT)
-        return peers.lost
+        return str(peers.lost)
 
-    one = line(2)
+    one = workers(2)
     found = one.run(works, works, patience=IMPATIENT, on_loss=lost.set)[0]
     assert found.startswith("%s and %s did not finish a step" % (one.name(0), one.name(1)))
 
 
-@pytest.mark.parametrize("close, how", [(True, "is gone"), (False, "gave no sign of life for 0.5 s")])
-def test_who_dies_or_freezes_is_named(line, close, how):
-    one = line(2)
+@pytest.mark.parametrize("close, how", [(True, "closed its connection"), (False, "sent nothing for 0.5 s")])
+def test_a_worker_that_dies_or_freezes_is_named(workers, close, how):
+    one = workers(2)
     joined = threading.Event()
 
     def asks(peers):
@@ -173,56 +173,65 @@ def test_who_dies_or_freezes_is_named(line, close, how):
         return peers.gather(0)
 
     def dies():
-        found = one.strange(one.hello(1))
+        found = one.stranger(one.hello(1))
         assert joined.wait(WAIT)
         if close:
             found.close()
 
     threading.Thread(target=dies, daemon=True).start()
     found = one.run(asks, patience=Patience(WAIT, WAIT, silence=0.5))[0]
-    assert found.startswith("%s %s; the same command" % (one.name(1), how))
+    assert found.startswith("%s %s; run the same command again" % (one.name(1), how))
 
 
-def test_strangers_are_not_let_in(line):
-    one = line(2)
+def test_other_programs_are_ignored(workers):
+    one = workers(2)
     hub = threading.Thread(target=one._run, args=(0, lambda peers: peers.gather(0), {}), daemon=True)
     hub.start()
-    for text in ("GET / HTTP/1.1", "[]", "{}"):
-        one.strange(text)
+    hellos = '{"rank": Infinity, "addresses": []}', '{"rank": 1, "addresses": 1}'
+    for text in ("GET / HTTP/1.1", "[]", "{}", "[" * 100000, *hellos):
+        one.stranger(text)
     one._run(1, lambda peers: peers.gather(1), {})
     hub.join(WAIT)
     assert one.results == [[0, 1], [0, 1]]
 
 
-def test_who_does_not_start_is_named(line):
-    one = line(3)
+@pytest.mark.parametrize("text", ["[" * 100000, "1", '{"lost": 1}', '{"end": [1, 2]}', "\xff"])
+def test_a_worker_that_sends_nonsense_counts_as_lost(workers, text):
+    one = workers(2)
+    threading.Thread(target=lambda: one.stranger(one.hello(1), text), daemon=True).start()
+    found = one.run(lambda peers: peers.gather(0))[0]
+    assert found.startswith("%s closed its connection" % one.name(1))
+
+
+def test_a_worker_that_does_not_start_is_named(workers):
+    one = workers(3)
     found = one.run(len, lambda peers: peers.gather(0), patience=Patience(start=0.5))
-    assert found[0] == "%s did not start within 0.5 s" % one.name(2)
+    assert found[0].startswith("%s did not start within 0.5 s; " % one.name(2))
     assert found[1].startswith("%s ended: %s did not start" % (one.name(0), one.name(2)))
 
 
-def test_worker_0_that_does_not_start_is_named(line):
-    one = line(2)
+def test_worker_0_that_does_not_start_is_named(workers):
+    one = workers(2)
     one.results[1] = None
     one._run(1, len, {"patience": Patience(start=0.2)})
-    assert "%s does not answer at %s since 0.2 s: " % (one.name(0), one.clusters[0].hub) in one.results[1]
+    assert "%s does not answer at %s after 0.2 s: " % (one.name(0), one.clusters[0].hub) in one.results[1]
 
 
-def test_two_workers_of_one_rank_are_refused(line):
-    one = line(3)
+def test_two_workers_with_the_same_rank_are_refused(workers):
+    one = workers(3)
     one.clusters[2] = one.clusters[1]
     results = one.run(len, lambda peers: peers.gather(0), lambda peers: peers.gather(0))
-    assert all("says it is worker 1, and there is one" in result for result in results)
+    assert all("says that it is worker 1, which is already connected" in result for result in results)
 
 
-def test_workers_of_different_clusters_are_refused(line):
-    one = line(2)
+def test_workers_of_different_clusters_are_refused(workers):
+    one = workers(2)
     one.clusters[1] = one.clusters[1]._replace(addresses=one.clusters[0].addresses + ("x:1",))
-    assert all("trains with" in result for result in one.run(len, lambda peers: peers.gather(0)))
+    assert all("was started for the cluster" in result for result in one.run(len, lambda peers: peers.gather(0)))
 
 
-def test_a_port_that_is_taken_is_told(line):
-    one = line(2)
+def test_a_hub_whose_port_is_in_use_is_an_error(workers):
+    one = workers(2)
     with socket.socket() as other:
         other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         other.bind(("127.0.0.1", int(one.clusters[0].hub.split(":")[1])))

@@ -1,4 +1,4 @@
-"""`kws train --workers N`: the update of one worker with the N-fold batch; a worker that dies ends all, by name."""
+"""`kws train --workers N`: N workers make the updates of one with N times the batch, and all end when one dies."""
 import json
 import os
 import re
@@ -18,14 +18,14 @@ from kwscli.workers.sockets import free_ports
 
 pytest.importorskip("tensorflow.compat.v1")
 
-# No batch norm, whose statistics are each worker's own.
+# No batch norm, because each worker has statistics of its own.
 COMMAND = (
     "train --wanted_words low,high --model_architecture dnn --model_size_info 16 16 --how_many_training_steps 20 "
     "--learning_rate 0.01 --eval_step_interval 10 --save_interval 5"
 ).split()
 
 
-# Long enough to be killed in the middle.
+# Enough steps to be killed in the middle.
 LONG = "--workers 2 --batch_size 10 --how_many_training_steps 400 --eval_step_interval 100 --save_interval 50".split()
 
 
@@ -49,7 +49,7 @@ def ended(child):
 
 
 def workers_of(child, line):
-    """{rank: process} of the workers that a process has started, once it has shown a line that begins like this."""
+    """{rank: process} of the workers that a process has started, once it shows a line that begins with `line`."""
     for shown in child.stderr:
         if shown.startswith(line):
             break
@@ -78,7 +78,7 @@ def weights(path, step=20):
     return weights_of_prefix(path / ("dnn-%d.ckpt" % step))
 
 
-def test_two_workers_are_one_with_the_double_batch(two, data, tmp_path):  # noqa: F811
+def test_two_workers_train_as_one_with_twice_the_batch(two, data, tmp_path):  # noqa: F811
     one = CliRunner().invoke(
         cli.cli, COMMAND + ["--data-path", data, "--train-dir", str(tmp_path / "one"), "--batch_size", "20"]
     )
@@ -93,13 +93,13 @@ def test_two_workers_are_one_with_the_double_batch(two, data, tmp_path):  # noqa
     assert accuracies[0] == accuracies[1]
 
 
-def test_another_number_of_workers_is_another_run(two, data):  # noqa: F811
+def test_a_run_does_not_go_on_with_another_number_of_workers(two, data):  # noqa: F811
     result = CliRunner().invoke(cli.cli, COMMAND + ["--data-path", data, "--train-dir", str(two), "--batch_size", "10"])
     assert result.exit_code == 1 and "a run with other settings (now workers 1, not 2)" in result.output
 
 
 @pytest.mark.parametrize("rank", [0, 1])
-def test_a_worker_that_dies_ends_all_and_the_same_command_goes_on(unbroken, data, tmp_path, rank):  # noqa: F811
+def test_a_worker_that_dies_ends_all_and_the_same_command_continues(unbroken, data, tmp_path, rank):  # noqa: F811
     child = training(data, tmp_path / "run", *LONG)
     workers = workers_of(child, "Step 100: Validation")
     os.kill(workers[rank], signal.SIGKILL)
@@ -121,7 +121,7 @@ def test_workers_and_environment_must_agree(data, monkeypatch):  # noqa: F811
     assert "--workers 2, and the environment says that 3 train together" in result.output
 
 
-def test_workers_that_were_started_differently_are_refused(data, tmp_path):  # noqa: F811
+def test_workers_with_different_settings_are_refused(data, tmp_path):  # noqa: F811
     with free_ports(3) as ports:
         children = [
             start([*COMMAND, "--data-path", data, "--train-dir", str(tmp_path / str(rank)), *flags], **environ)
@@ -129,5 +129,6 @@ def test_workers_that_were_started_differently_are_refused(data, tmp_path):  # n
         ]
         found = [ended(child) for child in children]
     for status, stderr in found:
-        assert status == 1 and "the workers do not train the same: check_nans is True on worker 1" in stderr, stderr
-        assert "; seed is 7 on worker 1" in stderr and "start all with the same command and versions" in stderr
+        assert status == 1 and "the workers have different settings: check_nans is True on worker 1" in stderr, stderr
+        assert "; seed is 7 on worker 1" in stderr
+        assert "start all of them with the same command and the same versions" in stderr

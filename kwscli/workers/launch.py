@@ -1,4 +1,4 @@
-"""N processes on this machine that train together: started, watched and ended as one. Without TensorFlow."""
+"""Start N processes on this machine that train together, and end them all when one fails. No TensorFlow."""
 import collections
 import contextlib
 import ctypes
@@ -11,39 +11,42 @@ import subprocess
 import sys
 import tempfile
 import threading
+from typing import Callable, Dict, List, Sequence
 
 from ..errors import KwsError
 from ..interrupts import forwarded
 from . import cluster, rank_table
 from .sockets import free_ports
 
-LAST_LINES = 10
-GRACE = 10.0  # seconds that the others have to end by themselves when one has
-STOP_GRACE = 60.0  # the same where they were told to: a checkpoint may be written
+LAST_LINES = 10  # of a worker's output, which the error shows if that worker fails
+GRACE = 10.0  # seconds in which the others may end by themselves after one has failed
+STOP_GRACE = 60.0  # the same after a signal to stop: worker 0 may be writing a checkpoint
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
+Environments = Callable[[Sequence[int]], List[Dict[str, str]]]
 
-def launch(size, command, environments):
+
+def launch(size: int, command: Sequence[str], environments: Environments) -> int:
     """Run a command as `size` workers that train together -> exit status.
 
-    environments(ports): what each is told, {name: value} by rank, given size + 1 free ports. Only worker 0 is seen: the
-    others' last lines are for the KwsError that names a worker which ended badly. All end with the first that does, and
-    with this process, however it ends.
+    environments(ports): the variables that each worker gets, by rank; `size` + 1 ports are free for them.
+    Only worker 0's output is shown. If another worker fails, the KwsError shows the last lines of its output. All
+    workers end when the first one fails, and when this process ends, however it ends.
     """
     with free_ports(size + 1) as ports, tempfile.TemporaryDirectory(prefix="kws-") as scratch:
         workers = _Workers(size)
         with forwarded(workers.signal):
             try:
-                for rank, more in enumerate(environments(ports)):
-                    # What a worker that is killed leaves goes with this folder.
-                    workers.start(rank, command, dict(os.environ, TMPDIR=scratch, **more))
+                for rank, variables in enumerate(environments(ports)):
+                    # A worker that is killed leaves its temporary files in this folder, which is deleted at the end.
+                    workers.start(rank, command, dict(os.environ, TMPDIR=scratch, **variables))
                 return workers.wait()
             finally:
                 workers.end()
 
 
-def train(size, device):
-    """Run this very command as `size` workers -> exit status."""
+def train(size: int, device: str) -> int:
+    """Run this same `kws train` command as `size` workers -> exit status; device: as --device."""
     command = [sys.executable, "-m", "kwscli"] + sys.argv[1:]
     if device != "npu" and not (device == "auto" and _npu_bridge_works()):
         return launch(size, command, cluster.local)
@@ -56,12 +59,12 @@ def train(size, device):
 
 
 def _npu_bridge_works():
-    """Whether workers will find NPUs. Asked of a process of its own: an import of npu_bridge cannot be undone."""
+    """Whether the workers will find NPUs. A child process tries it, because an import of npu_bridge is for good."""
     if importlib.util.find_spec("npu_bridge") is None:
         return False
-    ask = "import sys; from kwscli.devices import session; sys.exit(session.adapter().state != 'present')"
+    code = "import sys; from kwscli.devices import session; sys.exit(session.adapter().state != 'present')"
     nowhere = subprocess.DEVNULL
-    return subprocess.run([sys.executable, "-c", ask], stdout=nowhere, stderr=nowhere).returncode == 0
+    return subprocess.run([sys.executable, "-c", code], stdout=nowhere, stderr=nowhere).returncode == 0
 
 
 class _Workers:
@@ -69,20 +72,20 @@ class _Workers:
 
     def __init__(self, size):
         self._size, self._processes, self._ends = size, [], queue.Queue()
-        self._stopped = None  # by this signal
-        self._last = [collections.deque(maxlen=LAST_LINES) for _ in range(size)]
+        self._stopped_by = None  # the number of a signal
+        self._last_lines = [collections.deque(maxlen=LAST_LINES) for _ in range(size)]
         self._threads = []
 
     def start(self, rank, command, environment):
-        # A session of its own: Ctrl-C at the terminal reaches this process only, which passes it on.
         shown = {} if rank == 0 else {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+        # In a session of its own, so that Ctrl-C at the terminal reaches only this process, which forwards it.
         self._processes.append(subprocess.Popen(
             command, env=environment, stdin=subprocess.DEVNULL, start_new_session=True,
             preexec_fn=_before_exec(os.getpid()), **shown
         ))
-        if self._stopped:
-            self._processes[-1].send_signal(self._stopped)
-        if len(self._processes) == self._size:  # threads only after the last fork
+        if self._stopped_by:
+            self._processes[-1].send_signal(self._stopped_by)
+        if len(self._processes) == self._size:  # a fork is unsafe once there are threads
             for rank in range(self._size):
                 self._threads.append(threading.Thread(target=self._watch, args=(rank,), daemon=True))
                 self._threads[-1].start()
@@ -91,40 +94,48 @@ class _Workers:
         process = self._processes[rank]
         if process.stdout:
             for line in process.stdout:
-                self._last[rank].append(line.decode("utf-8", "replace").rstrip())
+                self._last_lines[rank].append(line.decode("utf-8", "replace").rstrip())
         self._ends.put((rank, process.wait()))
 
     def signal(self, number):
-        self._stopped = number
+        """Send a signal to all."""
+        self._stopped_by = number
         for process in self._processes:
             with contextlib.suppress(ProcessLookupError):
                 process.send_signal(number)
 
     def wait(self):
-        """Until all have ended -> exit status; of the first that ended badly, the KwsError unless it was seen to."""
-        culprit, patience = None, None
+        """Wait until all have ended, or one has failed -> exit status; a KwsError names a worker that failed unseen."""
+        rank, status = self._first_failure()
+        if self._is_orderly(status):
+            return 128 + self._stopped_by if self._stopped_by and status else status
+        if rank == 0 and status > 0:
+            return status  # worker 0 has shown its error
+        raise KwsError("worker %d %s" % (rank, _how(status)), self._advice(rank))
+
+    def _first_failure(self):
+        """(rank, exit status) of the first worker that fails, once the others had time to end; (0, 0) if none does."""
+        failure, patience = None, None
         for _ in range(self._size):
             try:
                 rank, status = self._ends.get(timeout=patience)
             except queue.Empty:
                 break
-            if status and culprit is None:
-                culprit, patience = (rank, status), STOP_GRACE if self._in_order(status) else GRACE
-        rank, status = culprit or (0, 0)
-        if self._in_order(status):
-            return 128 + self._stopped if self._stopped and status else status
-        if rank == 0 and status > 0:
-            return status
-        raise KwsError("worker %d %s%s" % (rank, _how(status), self._told(rank)))
+            if status and failure is None:
+                failure, patience = (rank, status), STOP_GRACE if self._is_orderly(status) else GRACE
+        return failure or (0, 0)
 
-    def _in_order(self, status):
-        return status == 0 or self._stopped or status in (128 + signal.SIGINT, 128 + signal.SIGTERM)
+    def _is_orderly(self, status):
+        """Whether a worker ended as it should: at the end of its work, or because of a signal to stop."""
+        return status == 0 or self._stopped_by or status in (128 + signal.SIGINT, 128 + signal.SIGTERM)
 
-    def _told(self, rank):
-        return "; its last lines:\n  " + "\n  ".join(self._last[rank]) if self._last[rank] else ""
+    def _advice(self, rank):
+        if self._last_lines[rank]:
+            return "see the last lines of its output:\n  " + "\n  ".join(self._last_lines[rank])
+        return "run the same command again to continue from the last checkpoint"
 
     def end(self):
-        """Leave nothing behind."""
+        """Kill what still runs, and close everything."""
         for process in self._processes:
             process.kill()
         for process in self._processes:
@@ -137,18 +148,18 @@ class _Workers:
 
 
 def _how(status):
-    return "was ended by %s" % signal.Signals(-status).name if status < 0 else "ended with exit status %d" % status
+    return "was killed by %s" % signal.Signals(-status).name if status < 0 else "ended with exit status %d" % status
 
 
 def _before_exec(parent):
-    """What a new process does first: hear Ctrl-C, which a shell's background jobs ignore, and die with its parent."""
+    """What a new process does first: accept Ctrl-C, which background jobs ignore, and die with its parent."""
     prctl = ctypes.CDLL(None).prctl if sys.platform.startswith("linux") else None
 
     def prepare():
         signal.signal(signal.SIGINT, signal.SIG_DFL)
         if prctl:
             prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-            if os.getppid() != parent:  # it died in between
+            if os.getppid() != parent:  # it died before the call of prctl
                 os._exit(1)
 
     return prepare

@@ -1,48 +1,68 @@
-"""Ports of this machine: found free, kept to it, called without a detour."""
+"""Sockets of this machine: free ports, calls that bypass proxies, and servers that hear the loopback interface only."""
 import contextlib
 import os
 import socket
+from typing import Iterable, Iterator, List, Set
 
 from ..console import say
 
-_LISTENS = "0A"  # proc(5), net/tcp
+_LISTENS = "0A"  # the state TCP_LISTEN in /proc/net/tcp, see proc(5)
 
 
 @contextlib.contextmanager
-def free_ports(count):
-    """`count` ports of the loopback interface, kept free for the processes that are told their numbers.
+def free_ports(count: int) -> Iterator[List[int]]:
+    """Reserve `count` free ports of the loopback interface for processes that get their numbers.
 
-    They stay bound here but do not listen: the system gives them to nobody, and who names one may listen on it.
+    The ports stay bound here, so the system gives them to no other program. Nobody listens on them, so a process that
+    knows a number can bind it too, and listen.
     """
     with contextlib.ExitStack() as stack:
-        held = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for one in held:
+        reserved = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for one in reserved:
             one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             one.bind(("127.0.0.1", 0))
-        yield [one.getsockname()[1] for one in held]
+        yield [one.getsockname()[1] for one in reserved]
 
 
-def without_proxy(addresses):
-    """gRPC would call even this machine through $http_proxy; older ones read the first of these, newer the second."""
+def bypass_proxy(addresses: Iterable[str]) -> None:
+    """Exclude the hosts of these addresses from proxies: gRPC calls even this machine through $http_proxy.
+
+    Older versions of gRPC read $no_proxy, newer ones $no_grpc_proxy.
+    """
     hosts = sorted({address.rpartition(":")[0] for address in addresses} | {"localhost"})
     for name in ("no_proxy", "no_grpc_proxy"):
         os.environ[name] = ",".join(filter(None, [os.environ.get(name), *hosts]))
 
 
-def keep_to_loopback(port):
-    """TensorFlow's server listens on every interface; let its socket hear this machine alone (socket(7), Linux 5.7)."""
+def restrict_to_loopback(port: int) -> None:
+    """Let the server of this process on a port hear this machine only; TensorFlow's listens on every interface.
+
+    See SO_BINDTODEVICE in socket(7); it needs no privileges from Linux 5.7 on.
+    """
+    restricted = False
+    for number in _descriptors(_listening_inodes(port)):
+        with contextlib.suppress(OSError), socket.socket(fileno=os.dup(number)) as server:
+            server.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b"lo\0")
+            restricted = True
+    if not restricted:
+        say("TensorFlow's server listens on port %d of every network interface, without authentication. This system "
+            "cannot restrict it to this machine; block the port with a firewall." % port)
+
+
+def _listening_inodes(port: int) -> Set[str]:
+    """The inodes of the sockets that listen on a port."""
     inodes = set()
     for table in ("/proc/self/net/tcp", "/proc/self/net/tcp6"):
         with contextlib.suppress(OSError), open(table) as lines:
             rows = [line.split() for line in lines]
-            inodes |= {"socket:[%s]" % row[9] for row in rows if row[1].endswith(":%04X" % port) and row[3] == _LISTENS}
-    kept = False
-    for number in os.listdir("/proc/self/fd") if inodes else ():
+            inodes |= {row[9] for row in rows if row[1].endswith(":%04X" % port) and row[3] == _LISTENS}
+    return inodes
+
+
+def _descriptors(inodes: Set[str]) -> Iterator[int]:
+    """The file descriptors of this process that are sockets with these inodes."""
+    links = {"socket:[%s]" % inode for inode in inodes}
+    for number in os.listdir("/proc/self/fd") if links else ():
         with contextlib.suppress(OSError):
-            if os.readlink("/proc/self/fd/" + number) in inodes:
-                with socket.socket(fileno=os.dup(int(number))) as server:
-                    server.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b"lo\0")
-                kept = True
-    if not kept:
-        say("TensorFlow's server listens on port %d of every interface, without authentication, and cannot be kept to"
-            " this machine here; see that a firewall does." % port)
+            if os.readlink("/proc/self/fd/" + number) in links:
+                yield int(number)
