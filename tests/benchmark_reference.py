@@ -28,7 +28,7 @@ import tensorflow.compat.v1 as tf  # noqa: E402
 from kwscli import bench  # noqa: E402
 from kwscli.console import table  # noqa: E402
 from kwscli.data import dataset  # noqa: E402
-from kwscli.settings import FeatureSettings  # noqa: E402
+from kwscli.sound.feature_settings import FeatureSettings  # noqa: E402
 
 
 class PerClipPipeline:
