@@ -64,15 +64,17 @@ class Bare:
     def __init__(self, description, batch):
         import tensorflow.compat.v1 as tf
 
-        from .devices import session
+        from .devices.choose import choose
+        from .devices.gpu import gpus
         from .models import network
+        from .training import recipe
 
-        settings = DeviceSettings(device="gpu" if session.gpus() else "cpu")
-        device = session.choose(settings)
+        settings = DeviceSettings(device="gpu" if gpus() else "cpu")
+        device = choose(settings)
         with tf.Graph().as_default() as graph:
-            training = network.training(description)
+            training = recipe.training(description)
             initialise = network.initialiser()
-            self._session = session.open_session(graph, device, session.config(device, settings))
+            self._session = device.open_session(graph, device.config(settings))
             self._session.run(initialise)
             self._session.run(training.set_rate, {training.new_rate: description.train.learning_rate[0]})
             graph.finalize()

@@ -1,7 +1,7 @@
 """Workers that train one network: averaged gradients and equal variables over TensorFlow's own gRPC collectives.
 
 Everything here does nothing where one process trains alone. On Ascend, HCCL carries gradients and variables (see
-`session`); what hosts agree on goes as it does here. TensorFlow's gRPC neither encrypts nor asks who calls.
+`npu_adapter`); what hosts agree on goes as it does here. TensorFlow's gRPC neither encrypts nor asks who calls.
 """
 import contextlib
 import os
@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow.compat.v1 as tf
 
 from ..console import say
-from ..devices import session
+from ..devices import load, npu_adapter
 from ..errors import KwsError
 from . import sockets
 from .cluster import ALONE
@@ -93,13 +93,15 @@ class Collective:
 
     def check_device(self, kind, number):
         """Refuse a device (npu, gpu or cpu, its number) that cannot train with the others', or that one of them has."""
-        if self.size > 1 and (kind == "npu") != self._cluster.hccl:
+        device = load(kind)
+        if self.size > 1 and device.uses_hccl != self._cluster.hccl:
             raise KwsError("NPUs train together by $RANK_TABLE_FILE, all else by $TF_CONFIG; %s has the other and a %s"
                            % (self._cluster.name(self.rank), kind))
         taken = {}
-        for rank, (one, its_number) in enumerate(self._peers.gather([kind, number])):
+        own = [kind, None if device.shares_cores else number]
+        for rank, (one, its_number) in enumerate(self._peers.gather(own)):
             first = taken.setdefault((self._cluster.host(rank), one, its_number), rank)
-            if one != "cpu" and first != rank:
+            if its_number is not None and first != rank:
                 raise KwsError("%s and %s both have the %s %d; give each its own, by $ASCEND_DEVICE_ID or --device-id"
                                % (self._cluster.name(first), self._cluster.name(rank), one, its_number))
 
@@ -172,7 +174,7 @@ class Collective:
         if self._over_grpc:
             sent = self._guarded(lambda: [self._broadcast(buffer) for buffer in buffers])
         else:
-            sent = [session.broadcast(buffer) for buffer in buffers]
+            sent = [npu_adapter.broadcast(buffer) for buffer in buffers]
         return tf.group(*[
             tf.assign(variable, value)
             for some, buffer in zip(alike, sent) for variable, value in zip(some, _cut(buffer, some))

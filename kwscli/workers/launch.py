@@ -3,7 +3,6 @@ import collections
 import contextlib
 import ctypes
 import functools
-import importlib.util
 import os
 import queue
 import signal
@@ -12,6 +11,7 @@ import sys
 import tempfile
 import threading
 
+from ..devices.choose import workers_use_hccl
 from ..errors import KwsError
 from ..interrupts import forwarded
 from . import cluster, rank_table
@@ -45,7 +45,7 @@ def launch(size, command, environments):
 def train(size, device):
     """Run this very command as `size` workers -> exit status."""
     command = [sys.executable, "-m", "kwscli"] + sys.argv[1:]
-    if device != "npu" and not (device == "auto" and _npu_bridge_works()):
+    if not workers_use_hccl(device):
         return launch(size, command, cluster.local)
     with tempfile.TemporaryDirectory(prefix="kws-") as folder:
         table = cluster.table_to_start()
@@ -53,15 +53,6 @@ def train(size, device):
             table = os.path.join(folder, "rank_table.json")
             rank_table.write(table, size)
         return launch(size, command, functools.partial(cluster.local_npus, table))
-
-
-def _npu_bridge_works():
-    """Whether workers will find NPUs. Asked of a process of its own: an import of npu_bridge cannot be undone."""
-    if importlib.util.find_spec("npu_bridge") is None:
-        return False
-    ask = "import sys; from kwscli.devices import session; sys.exit(session.adapter().state != 'present')"
-    nowhere = subprocess.DEVNULL
-    return subprocess.run([sys.executable, "-c", ask], stdout=nowhere, stderr=nowhere).returncode == 0
 
 
 class _Workers:
