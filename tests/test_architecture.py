@@ -18,11 +18,14 @@ ARROWS = {
     "sound": ("", ""),
     "data": ("sound", ""),
     "models": ("", "graph network"),
-    "devices": ("", "session"),
+    "devices": ("", "cpu device gpu npu npu_adapter optimizer session"),
     "runs": ("data devices models sound", "checkpoint"),
     "workers": ("devices", "collective"),
     "classifiers": ("data devices models runs sound", "frozen_graph"),
-    "training": ("classifiers data devices models runs sound workers", "diagnostics loop tensorboard training_session"),
+    "training": (
+        "classifiers data devices models runs sound workers",
+        "diagnostics loop recipe tensorboard tensors training_session",
+    ),
     "export": ("classifiers data devices models runs sound", "*"),
     "evaluate": ("classifiers data sound", ""),
     "label": ("classifiers sound", ""),
@@ -33,13 +36,13 @@ ARROWS = {
     "cli": ("*", ""),
     "__main__": ("cli", ""),
 }
-# npu_bridge changes tf.Session when it is imported, so imports of it stand inside of functions of this package.
-NPU_BRIDGE, CLICK = ("devices",), ("cli", "flags")
+# npu_bridge changes tf.Session when it is imported, so only functions of this module import it.
+NPU_BRIDGE, CLICK = ("devices.npu_adapter",), ("cli", "flags")
 # Modules that no command waits long for: neither they nor what they import need TensorFlow.
 LIGHT = (
     "cli settings errors labels files imports console list_models doctor evaluate label classifiers runs.run_directory "
-    "training.job models models.costs models.shapes sound.audio sound.augment sound.features data.dataset data.batches "
-    "data.prepare data.archive data.download data.synthesize"
+    "training.job devices.choose devices.device_settings workers.launch models models.costs models.shapes sound.audio "
+    "sound.augment sound.features data.dataset data.batches data.prepare data.archive data.download data.synthesize"
 ).split()
 
 
@@ -109,7 +112,7 @@ def test_libraries_stay_where_they_belong(name):
     with_tensorflow = ARROWS.get(place(name), ("", ""))[1].split()
     assert "tensorflow" not in others or "*" in with_tensorflow or name.rpartition(".")[2] in with_tensorflow
     assert "click" not in others or name in CLICK
-    assert "npu_bridge" not in others or place(name) in NPU_BRIDGE
+    assert "npu_bridge" not in others or name in NPU_BRIDGE
     assert not others & {"keras", "tf_slim", "torch"}
     for node in ast.iter_child_nodes(MODULES[name]):  # outside of functions
         assert "npu_bridge" not in ast.dump(node) or not isinstance(node, (ast.Import, ast.ImportFrom, ast.Try, ast.If))
@@ -150,3 +153,10 @@ def test_prepare_needs_no_tensorflow(tmp_path):
         "cli.cli(['prepare', '--data-path', 'DIR'], standalone_mode=False)"
     )
     assert "tensorflow" not in loaded_after(code.replace("DIR", str(tmp_path)))
+
+
+def test_only_devices_compare_kinds_of_devices():
+    for name, tree in MODULES.items():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Compare) and place(name) != "devices":
+                assert not re.search("'([ng]pu|cpu)'", ast.dump(node)), (name, node.lineno)

@@ -61,7 +61,7 @@ def test_a_profiling_is_told_where_to_write(data, tmp_path):  # noqa: F811
     status, stderr = kws(*arguments(data, tmp_path / "run", "--profiling", "--profiling-options", told))
     assert status == 0 and (tmp_path / "prof").is_dir(), stderr
     status, stderr = kws(*arguments(data, tmp_path / "new", "--profiling", "--data-save-path", "/dev/null"))
-    assert status == 1 and "Error: --data-save-path is '/dev/null'; it must be a folder that can be written" in stderr
+    assert status == 1 and "Error: --data-save-path is '/dev/null'; it must be a writable folder" in stderr
 
 
 def test_a_sunk_loop_sees_the_same_batches(data, tmp_path):  # noqa: F811
@@ -79,16 +79,16 @@ def test_a_run_goes_on_with_another_loop_where_that_fits(data, tmp_path):  # noq
     status, stderr = kws(*arguments(data, tmp_path / "run", *flags, "--iterations_per_loop", "5"), stop_after="15")
     assert status == 130 and "stopped after step 15 of 30" in stderr, stderr
     status, stderr = kws(*arguments(data, tmp_path / "run", *flags, "--iterations_per_loop", "10"))
-    assert status == 1 and "was saved after step 15, which is no multiple of --iterations-per-loop 10" in stderr
+    assert status == 1 and "was saved after step 15, which is not a multiple of --iterations-per-loop 10" in stderr
     status, stderr = kws(*arguments(data, tmp_path / "run", *flags))
-    assert status == 0 and "Going on after step 15" in stderr, stderr
+    assert status == 0 and "Continuing after step 15" in stderr, stderr
     assert "data_wait" in run_directory.read_metrics(str(tmp_path / "run"))[-2]
 
 
 def test_phases_must_be_multiples_of_the_loop(data, tmp_path):  # noqa: F811
     status, stderr = kws(*arguments(data, tmp_path / "run", "--iterations_per_loop", "7"))
     assert status == 1
-    assert "Error: --how-many-training-steps 20 is no multiple of --iterations-per-loop 7" in stderr
+    assert "Error: --how-many-training-steps 20 is not a multiple of --iterations-per-loop 7" in stderr
 
 
 @pytest.mark.parametrize("flags, message", [

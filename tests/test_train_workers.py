@@ -62,7 +62,7 @@ def two(data, tmp_path_factory):  # noqa: F811
     path = tmp_path_factory.mktemp("two") / "run"
     status, stderr = ended(training(data, path, "--workers", "2", "--batch_size", "10"))
     assert status == 0, stderr
-    assert "20 steps of 20, 10 by each of 2 workers, into %s" % path in stderr
+    assert "20 steps of 20 clips, 10 by each of 2 workers, into %s" % path in stderr
     return path
 
 
