@@ -1,4 +1,4 @@
-"""What kws does on an NPU: cases that test_session.py runs in processes of their own, on tests/fake_npu.
+"""What kws does on an NPU. test_session.py runs each case in its own process, with tests/fake_npu.
 
     PYTHONPATH=tests/fake_npu:. python tests/npu_cases.py NAME,NAME FOLDER
 """
@@ -32,7 +32,7 @@ DESCRIPTION = run_directory.Description(
 
 
 def refused(message, function, *arguments, kind=KwsError):
-    """The call raises `kind` with the message in it."""
+    """Check that the call raises `kind` with the message in it."""
     try:
         function(*arguments)
     except kind as error:
@@ -153,7 +153,7 @@ def fifty_steps_with_an_overflow(folder):
 
 
 def _interchange(scaled, prefix):
-    """A checkpoint of a scaled training: exact for another, whole without scaling, and for inference on the host."""
+    """Another scaled training, one without scaling, and inference on the host can read a scaled training's checkpoint."""
     scaled.checkpoints.write(scaled.session, prefix)
     again = Training(*device())
     again.checkpoints.read(again.session, prefix)

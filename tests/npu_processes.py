@@ -1,4 +1,4 @@
-"""Cases about a whole process on an NPU: its release, its ranks, its end. Run as those of npu_cases.py are."""
+"""Cases about a whole process on an NPU: its release, its ranks, its end. See npu_cases.py."""
 import os
 import signal
 import sys
@@ -14,7 +14,7 @@ from kwscli.errors import KwsError
 
 
 def two_ranks():
-    """One of two: gradients are averaged, and an overflow on one skips the step on both."""
+    """One of two ranks: they average gradients, and an overflow on one skips the step on both."""
     where, settings = device()
     from npu_bridge.estimator.npu import npu_hook
 
@@ -45,7 +45,7 @@ def release():
 
 
 def leave_by(way):
-    """The process ends in this way while a session runs; events tell what was closed."""
+    """End the process in this way while a session is open; the fake's events show what was closed."""
     where, settings = device()
     graph, _, _, initialise = tiny(where, settings)
     with interrupts.sigterm_closes(), where.blamed(), session_on(graph, where, settings) as opened:

@@ -28,7 +28,7 @@ UPDATES = ("ApplyAdam", "ResourceApplyAdam")
 
 
 def gpu(capability):
-    """A machine with a GPU of this compute capability, as far as the rewriter looks."""
+    """A machine with a GPU of this compute capability, as TensorFlow's rewriter sees it."""
     properties = DeviceProperties(type="GPU", vendor="NVIDIA", frequency=1530, num_cores=80, bandwidth=900 << 20)
     properties.environment["architecture"] = capability
     return Cluster(devices=[NamedDevice(name=NAME, properties=properties)], disable_detailed_stats=True)
@@ -54,7 +54,7 @@ class Training:
         config = device.config(settings)
         rewriter = config.graph_options.rewrite_options
         rewriter.min_graph_nodes = -1
-        rewriter.layout_optimizer = RewriterConfig.OFF  # a CPU could not run what it makes
+        rewriter.layout_optimizer = RewriterConfig.OFF  # a CPU cannot run its result
         name = ("%s %s %s" % (architecture, settings.loss_scale, capability)).encode()
         self.rewritten = OptimizeGraph(config, meta, verbose=False, graph_id=name, cluster=gpu(capability))
 
@@ -69,14 +69,14 @@ class Training:
         return found
 
     def open(self):
-        """Begin a session of the CPU."""
+        """Open a session on the CPU."""
         for nodes in [self.rewritten.node] + [one.node_def for one in self.rewritten.library.function]:
             for node in nodes:
                 node.device = ""
         with tf.Graph().as_default() as graph:
             tf.import_graph_def(self.rewritten, name="")
         config = tf.ConfigProto(allow_soft_placement=True)
-        config.graph_options.rewrite_options.disable_meta_optimizer = True  # it was at work already
+        config.graph_options.rewrite_options.disable_meta_optimizer = True  # it has rewritten the graph already
         self._session = tf.Session("", graph, config)
         self._session.run(self._initialise.name)
         self._session.run(self.training.set_rate.name, {self.training.new_rate.name: 0.0001})
@@ -112,7 +112,7 @@ def test_it_learns_as_in_float32(architecture):
     assert losses[0, 0] != losses[0, 1] and losses[0, 0] != losses[1, 0]
 
 
-def test_a_step_that_overflows_float16_is_left_out():
+def test_a_step_that_overflows_float16_is_skipped():
     mixed = Training("dnn", MIXED).open()
     mixed.loss()
     before = mixed.values()

@@ -302,4 +302,4 @@ def test_a_bug_of_ours_keeps_its_traceback(device):
 def test_only_an_npu_makes_several_steps_per_call():
     assert (CPU.sinks, GPU.sinks, NPU.sinks) == (False, False, True)
     step = object()
-    assert ON_CPU.sink(None, step, 1) is step and NPU(0, "test").sink(None, step, 1) is step
+    assert ON_CPU.sink(None, step, 10) is step and NPU(0, "test").sink(None, step, 1) is step

@@ -1,4 +1,4 @@
-"""`kws train --workers N` on NPUs: HCCL carries gradients and variables; on tests/fake_npu, between real processes."""
+"""`kws train --workers N` on NPUs, with gradients and variables over HCCL: tests/fake_npu in real processes."""
 import json
 import os
 import re
@@ -16,7 +16,7 @@ NO_BATCH_NORM = "--model_architecture", "dnn", "--model_size_info", "16", "16"
 
 @pytest.fixture(scope="module")
 def npus(tmp_path_factory):
-    """npus(): what tells `kws` that this server has two NPUs; ranks swap tensors through a new folder each time."""
+    """npus(): the environment of a server with two NPUs, whose ranks swap tensors through a new folder each time."""
 
     def told():
         folder = tmp_path_factory.mktemp("npus")
@@ -42,7 +42,7 @@ def unbroken(npus, data, tmp_path_factory):  # noqa: F811
     return path
 
 
-def test_two_npus_are_one_with_the_double_batch(npus, data, tmp_path):  # noqa: F811
+def test_two_npus_train_as_one_with_the_double_batch(npus, data, tmp_path):  # noqa: F811
     status, stderr = ended(on_two(npus, data, tmp_path / "two", *NO_BATCH_NORM, "--batch_size", "10"))
     assert status == 0, stderr
     status, stderr = kws(*arguments(data, tmp_path / "one", *NO_BATCH_NORM, "--batch_size", "20"))
@@ -54,7 +54,7 @@ def test_two_npus_are_one_with_the_double_batch(npus, data, tmp_path):  # noqa: 
 
 
 @pytest.mark.parametrize("rank", [0, 1])
-def test_an_npu_that_is_lost_ends_all_and_the_same_command_goes_on(npus, unbroken, data, tmp_path, rank):  # noqa: F811
+def test_a_lost_npu_ends_all_and_the_same_command_continues(npus, unbroken, data, tmp_path, rank):  # noqa: F811
     child = on_two(npus, data, tmp_path / "run")
     os.kill(workers_of(child, "Step 10: Validation")[rank], signal.SIGKILL)
     status, stderr = ended(child)
@@ -64,7 +64,7 @@ def test_an_npu_that_is_lost_ends_all_and_the_same_command_goes_on(npus, unbroke
     assert_same_run(tmp_path / "run", unbroken)
 
 
-def test_a_broken_npu_bridge_leaves_the_cpu_to_workers_too(data, tmp_path):  # noqa: F811
+def test_workers_use_the_cpu_where_npu_bridge_is_broken(data, tmp_path):  # noqa: F811
     paths = os.pathsep.join([os.path.join(TESTS, "fake_npu_broken", "no_library"), os.path.dirname(TESTS)])
     status, stderr = ended(start(arguments(data, tmp_path / "run", "--workers", "2"), PYTHONPATH=paths))
     assert status == 0 and "No NPU: npu_bridge is installed but does not import" in stderr, stderr

@@ -1,4 +1,4 @@
-"""`kws train --workers N`: the update of one worker with the N-fold batch; a worker that dies ends all, by name."""
+"""`kws train --workers N` updates weights as one worker with the N-fold batch does. A lost worker is named."""
 import json
 import os
 import re
@@ -118,7 +118,7 @@ def test_workers_and_environment_must_agree(data, monkeypatch):  # noqa: F811
     monkeypatch.setenv("TF_CONFIG", json.dumps(told))
     result = CliRunner().invoke(cli.cli, COMMAND + ["--data-path", data, "--workers", "2"])
     assert result.exit_code == 1
-    assert "--workers 2, and the environment says that 3 train together" in result.output
+    assert "--workers is 2, but the environment describes 3 workers" in result.output
 
 
 def test_workers_that_were_started_differently_are_refused(data, tmp_path):  # noqa: F811

@@ -2,6 +2,7 @@
 import importlib.util
 import subprocess
 import sys
+from typing import Any
 
 from ..console import say
 from ..errors import KwsError
@@ -9,7 +10,7 @@ from . import DEVICES, NotFound, load, npu_flags
 from .device_settings import DeviceSettings
 
 
-def choose(settings: DeviceSettings):
+def choose(settings: DeviceSettings) -> Any:
     """The `device.Device` to train on. With `auto`, the first of DEVICES that this machine has."""
     number = npu_flags.device_number(settings.device_id)
     if settings.device != "auto":

@@ -7,7 +7,7 @@ import importlib
 import importlib.util
 import json
 import os
-from typing import Callable, Dict, NamedTuple, Optional, Tuple
+from typing import Callable, Dict, NamedTuple, Optional, Tuple, Union
 
 import tensorflow.compat.v1 as tf
 from tensorflow.core.protobuf.rewriter_config_pb2 import RewriterConfig
@@ -107,7 +107,9 @@ def _keep_to_first(options):
             )
 
 
-def optimizer_of(scale, rank_count: int) -> Callable[[tf.Tensor], tf.train.Optimizer]:
+def optimizer_of(
+    scale: Union[None, str, float], rank_count: int
+) -> Callable[[tf.Tensor], tf.train.Optimizer]:
     """A function of the learning rate that makes Adam for NPUs.
 
     scale: of the loss; a number, "dynamic" or None. rank_count: how many ranks average their gradients.

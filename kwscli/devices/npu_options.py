@@ -38,6 +38,7 @@ def _with_nearest(message, word, words):
 
 
 def boolean(given: Any) -> bool:
+    """True, False, 1 or 0."""
     found = {"true": True, "1": True, "false": False, "0": False}.get(str(given).lower())
     if found is None:
         raise ValueError("it must be True or False")
