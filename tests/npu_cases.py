@@ -153,7 +153,7 @@ def fifty_steps_with_an_overflow(folder):
 
 
 def _interchange(scaled, prefix):
-    """Another scaled training, one without scaling, and inference on the host can read a scaled training's checkpoint."""
+    """Check that trainings with and without scaling, and inference on the host, read a scaled training's checkpoint."""
     scaled.checkpoints.write(scaled.session, prefix)
     again = Training(*device())
     again.checkpoints.read(again.session, prefix)

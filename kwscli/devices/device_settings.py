@@ -31,7 +31,9 @@ class DeviceSettings:
     data_dump_step: str = setting("10", "Steps whose tensors to save, such as 0|5|10-20.")
     dump_mode: str = setting("output", "Which tensors of each operation to save.", choices=npu_options.DUMP_MODES)
     profiling: bool = setting(False, "Trace how long the operations of a step take.")
-    profiling_options: Optional[str] = setting(None, "NPU: what --profiling measures, as a JSON object.")
+    profiling_options: Optional[str] = setting(
+        None, "What --profiling measures, as a JSON object. On a CPU or GPU only its output, a folder, has an effect."
+    )
     profiling_steps: Optional[str] = setting(
         None, "CPU and GPU: steps that --profiling traces, such as 20|40-44 (default: steps 11 to 15 of this process)."
     )
