@@ -64,10 +64,11 @@ def synthesized(folder: str) -> str:
 
 def choose_device() -> Tuple[DeviceSettings, Any]:
     """What trainings and their steps run on here: a GPU if TensorFlow sees one, else the CPU."""
-    from .devices import session
+    from .devices.choose import choose
+    from .devices.gpu import gpus
 
-    settings = DeviceSettings(device="gpu" if session.gpus() else "cpu")
-    return settings, session.choose(settings)
+    settings = DeviceSettings(device="gpu" if gpus() else "cpu")
+    return settings, choose(settings)
 
 
 def stream_of(data: dataset.Dataset, description: Description) -> batches.TrainingStream:
@@ -104,14 +105,13 @@ class BareStep:
     def __enter__(self) -> "BareStep":
         import tensorflow.compat.v1 as tf
 
-        from .devices import session
         from .models import network
+        from .training import recipe
 
         with tf.Graph().as_default() as graph:
-            training = network.training(self._description)
+            training = recipe.training(self._description)
             initialise = network.initialiser()
-            config = session.config(self._device, self._settings)
-            self._session = session.open_session(graph, self._device, config)
+            self._session = self._device.open_session(graph, self._device.config(self._settings))
             self._session.run(initialise)
             self._session.run(training.set_rate, {training.new_rate: self._description.train.learning_rate[0]})
             graph.finalize()

@@ -80,15 +80,15 @@ def _tensorflow():
     tensorflow = _package("TensorFlow", "tensorflow", MISSING, "install kws again together with it: pip install .")
     if tensorflow.state != OK:
         return [tensorflow]
-    from .devices import session
+    from .devices import choose, gpu, npu_adapter
 
-    npu_bridge = _npu_bridge(session.adapter())
+    npu_bridge = _npu_bridge(npu_adapter.find())
     try:
-        chosen = session.choose(DeviceSettings())
+        chosen = choose.choose(DeviceSettings())
         device = Finding("device", OK, "%s: %s" % (chosen.name, chosen.why))
     except KwsError as error:
         device = _refused("device", error)
-    return [tensorflow, device, npu_bridge, _gpu(len(session.gpus()), tensorflow.value)]
+    return [tensorflow, device, npu_bridge, _gpu(len(gpu.gpus()), tensorflow.value)]
 
 
 def _npu_bridge(adapter):

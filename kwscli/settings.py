@@ -95,39 +95,43 @@ class EvaluationSettings:
 
 @dataclass(frozen=True)
 class TrainSettings:
-    """How the weights are found."""
+    """How the network learns."""
 
-    learning_rate: Tuple[float, ...] = setting((0.0005, 0.0001, 0.00002), "Adam's rate in each phase of the training.")
-    how_many_training_steps: Tuple[int, ...] = setting((10000, 10000, 10000), "Steps of each phase.")
-    batch_size: int = setting(100, "Clips a step.", minimum=1, maximum=100000)
+    learning_rate: Tuple[float, ...] = setting(
+        (0.0005, 0.0001, 0.00002), "Learning rate of the Adam optimizer in each phase of the training."
+    )
+    how_many_training_steps: Tuple[int, ...] = setting((10000, 10000, 10000), "Steps per phase.")
+    batch_size: int = setting(100, "Clips per step.", minimum=1, maximum=100000)
     dropout_rate: Optional[float] = setting(
-        None, "Units dropped while training, where the network drops any (default: as its paper).",
+        None, "Share of the units that training drops, in networks that have dropout (default: that of the paper).",
         minimum=0, maximum=0.9,
     )
-    eval_step_interval: int = setting(400, "Steps from one validation to the next.", minimum=1)
-    save_interval: int = setting(400, "Steps from one checkpoint to the next.", minimum=1)
-    seed: int = setting(59185, "Decides the weights at the start and every batch.", minimum=0, maximum=2 ** 31 - 1)
+    eval_step_interval: int = setting(400, "Validate every this many steps.", minimum=1)
+    save_interval: int = setting(400, "Save a checkpoint every this many steps.", minimum=1)
+    seed: int = setting(59185, "Determines the first weights and every batch.", minimum=0, maximum=2 ** 31 - 1)
 
     def __post_init__(self):
         if len(self.learning_rate) != len(self.how_many_training_steps):
             raise KwsError(
-                "--learning-rate has %d phases (%s) and --how-many-training-steps %d (%s); give one rate for each phase"
+                "--learning-rate has %d phases (%s), but --how-many-training-steps has %d (%s)"
                 % (
                     len(self.learning_rate),
                     ",".join("%g" % rate for rate in self.learning_rate),
                     len(self.how_many_training_steps),
                     ",".join(map(str, self.how_many_training_steps)),
-                )
+                ),
+                "give one rate per phase",
             )
         if not self.learning_rate or min(self.how_many_training_steps) < 1 or min(self.learning_rate) <= 0:
             raise KwsError("--learning-rate and --how-many-training-steps must be greater than zero in every phase")
 
     @property
-    def step_count(self):
+    def step_count(self) -> int:
+        """Steps of all phases together."""
         return sum(self.how_many_training_steps)
 
-    def rate_at(self, step):
-        """Learning rate of `step`, counted from 1."""
+    def rate_at(self, step: int) -> float:
+        """The learning rate of a step, counted from 1."""
         last = 0
         for rate, steps in zip(self.learning_rate, self.how_many_training_steps):
             last += steps

@@ -1,11 +1,11 @@
-"""The fake refuses what it promises to: a check of tests/fake_npu itself, run by npu_cases.py."""
+"""Checks of tests/fake_npu itself, which npu_cases.py runs: it refuses what the real npu_bridge cannot use."""
 import numpy as np
 import tensorflow.compat.v1 as tf
 from tensorflow.core.protobuf.rewriter_config_pb2 import RewriterConfig
 
 
 def config(field="b", **options):
-    """A right ConfigProto, with options."""
+    """A valid ConfigProto, with options."""
     proto = tf.ConfigProto()
     rewriter = proto.graph_options.rewrite_options
     rewriter.remapping = rewriter.memory_optimization = RewriterConfig.OFF
@@ -17,7 +17,7 @@ def config(field="b", **options):
 
 
 def outcome(proto, build=lambda: (tf.constant(1.0), None), feeds=(None,)):
-    """What a session raises, None if it runs."""
+    """The name of the exception that a session raises, None if it runs."""
     with tf.Graph().as_default():
         fetch, placeholder = build()
         with tf.Session(config=proto) as session:
@@ -65,7 +65,7 @@ def the_fake_is_strict(folder):
 
 
 def _graphs(fresh):
-    """What the graph of a run may not hold."""
+    """Check that it refuses operations that an NPU cannot run."""
     strict = "FakeStrictError"
 
     def floats(width):

@@ -1,4 +1,4 @@
-"""What kws does on an NPU: cases that test_session.py runs in processes of their own, on tests/fake_npu.
+"""What kws does on an NPU. test_session.py runs each case in its own process, with tests/fake_npu.
 
     PYTHONPATH=tests/fake_npu:. python tests/npu_cases.py NAME,NAME FOLDER
 """
@@ -11,14 +11,18 @@ import tensorflow.compat.v1 as tf
 from fake_npu_checks import the_fake_is_strict  # noqa: F401  a case too
 
 from kwscli import models
-from kwscli.devices import session
+from kwscli.devices import npu_adapter
+from kwscli.devices.choose import choose
+from kwscli.devices.cpu import CPU
 from kwscli.devices.device_settings import DeviceSettings
+from kwscli.devices.optimizer import skipped_steps
 from kwscli.errors import KwsError
 from kwscli.labels import labels_of
 from kwscli.models import network
 from kwscli.runs import checkpoint, run_directory
 from kwscli.settings import DataSettings, TrainSettings
 from kwscli.sound.feature_settings import FeatureSettings
+from kwscli.training import recipe
 
 BATCH = 4
 DESCRIPTION = run_directory.Description(
@@ -29,7 +33,7 @@ DESCRIPTION = run_directory.Description(
 
 
 def refused(message, function, *arguments, kind=KwsError):
-    """The call raises `kind` with the message in it."""
+    """Check that the call raises `kind` with the message in it."""
     try:
         function(*arguments)
     except kind as error:
@@ -40,7 +44,7 @@ def refused(message, function, *arguments, kind=KwsError):
 
 def session_on(graph, where, settings, folder=""):
     """A session that is closed at the end."""
-    return contextlib.closing(session.open_session(graph, where, session.config(where, settings, folder)))
+    return contextlib.closing(where.open_session(graph, where.config(settings, folder)))
 
 
 def control():
@@ -51,7 +55,7 @@ def control():
 
 def device(**flags):
     settings = DeviceSettings(**flags)
-    return session.choose(settings), settings
+    return choose(settings), settings
 
 
 class Training:
@@ -60,12 +64,12 @@ class Training:
     def __init__(self, where, settings, rank_count=1, folder=""):
         with tf.Graph().as_default() as graph:
             tf.set_random_seed(1)
-            self.graph = network.training(DESCRIPTION, session.optimizer_of(where, settings, rank_count))
+            self.graph = recipe.training(DESCRIPTION, where.optimizer(settings, rank_count))
             self.inference = network.inference(DESCRIPTION, BATCH)
             self.checkpoints = checkpoint.Writer()
             self.variables = tf.global_variables()
             initialise = network.initialiser()
-        self.session = session.open_session(graph, where, session.config(where, settings, folder))
+        self.session = where.open_session(graph, where.config(settings, folder))
         self.session.run(initialise)
         self.session.run(self.graph.set_rate, {self.graph.new_rate: 0.001})
         graph.finalize()
@@ -86,7 +90,7 @@ def tiny(where, settings, inputs=None):
     with tf.Graph().as_default() as graph:
         x = tf.placeholder(tf.float32, (2,)) if inputs is None else inputs()
         weight = tf.get_variable("weight", initializer=1.0)
-        optimizer = session.optimizer_of(where, settings)(0.1)
+        optimizer = where.optimizer(settings)(0.1)
         pairs = optimizer.compute_gradients(tf.reduce_sum(weight * x))
         step = optimizer.apply_gradients(pairs, tf.train.get_or_create_global_step())
         return graph, x, step, tf.global_variables_initializer()
@@ -119,7 +123,7 @@ def every_flag_arrives(folder):
 
 def overflow_dump(folder):
     where, settings = device(over_dump=True, precision_mode="must_keep_origin_dtype")
-    assert session.notes(where, settings) == []
+    assert where.notes(settings) == []
     training = Training(where, settings, folder=folder)
     training.step()
     (seen,) = control().of("validated")
@@ -143,20 +147,20 @@ def fifty_steps_with_an_overflow(folder):
             assert after["bad_steps"] == 1 and after["good_steps"] == 0
     assert np.mean(losses[-10:]) < 0.8 * np.mean(losses[:10]), losses
     assert control().of("overflow") == [20]
-    assert session.skipped_steps(training.session, 50) == 1
+    assert skipped_steps(training.session, 50) == 1
     assert training.values()["loss_scale"] == 2.0 ** 32
     _interchange(training, os.path.join(folder, "npu.ckpt"))
     training.session.close()
 
 
 def _interchange(scaled, prefix):
-    """A checkpoint of a scaled training: exact for another, whole without scaling, and for inference on the host."""
+    """Check that trainings with and without scaling, and inference on the host, read a scaled training's checkpoint."""
     scaled.checkpoints.write(scaled.session, prefix)
     again = Training(*device())
     again.checkpoints.read(again.session, prefix)
     wanted = scaled.values()
     assert all(np.array_equal(wanted[name], value) for name, value in again.values().items())
-    cpu = session.Device("cpu", 0, "test")
+    cpu = CPU(0, "test")
     plain = Training(cpu, DeviceSettings(device="cpu"))
     plain.checkpoints.read(plain.session, prefix)
     for name, value in plain.values().items():
@@ -177,7 +181,7 @@ def fixed_scale(folder):
     control().overflow_schedule.add(2)
     for _ in range(3):
         training.step()
-    assert session.skipped_steps(training.session, 3) == 1 and "loss_scale" not in training.values()
+    assert skipped_steps(training.session, 3) == 1 and "loss_scale" not in training.values()
 
 
 def a_chip_that_knows_infinity(folder):
@@ -187,7 +191,7 @@ def a_chip_that_knows_infinity(folder):
         opened.run(initialise)
         for value in (1.0, np.inf, 1.0):
             opened.run(step, {x: [value, 1.0]})
-        assert session.skipped_steps(opened, 3) == 1
+        assert skipped_steps(opened, 3) == 1
 
 
 def a_sunk_loop(folder):
@@ -204,7 +208,7 @@ def a_sunk_loop(folder):
     graph, _, step, initialise = tiny(where, settings, inputs)
     with session_on(graph, where, settings) as opened:
         opened.run([initialise, seen[0].initializer])
-        sunk = session.sink(where, opened, step, 5)
+        sunk = where.sink(opened, step, 5)
         graph.finalize()
         for _ in range(4):
             opened.run(sunk)
@@ -212,9 +216,9 @@ def a_sunk_loop(folder):
     graph, x, step, initialise = tiny(where, settings)
     with session_on(graph, where, settings) as opened:
         opened.run(initialise)
-        sunk = session.sink(where, opened, step, 5)
+        sunk = where.sink(opened, step, 5)
         refused("one fed batch", opened.run, sunk, {x: [1.0, 1.0]}, kind=control().FakeStrictError)
-    assert session.sink(where, opened, step, 1) is step
+    assert where.sink(opened, step, 1) is step
 
 
 def the_first_session_decides(folder):
@@ -223,13 +227,13 @@ def the_first_session_decides(folder):
     with session_on(graph, where, settings) as opened:
         opened.run(initialise)
     other = DeviceSettings(precision_mode="force_fp16")
-    refused("precision_mode is force_fp16, but allow_mix_precision in the first session of this process; start another "
-            "process", session.config, where, other)
-    session.open_session(graph, where, session.config(where, settings)).close()
+    refused("precision_mode is force_fp16, but it was allow_mix_precision in the first session of this process; start "
+            "another process", where.config, other)
+    where.open_session(graph, where.config(settings)).close()
 
 
 if __name__ == "__main__":
     for name in sys.argv[1].split(","):
         control().reset()
-        session._first_options.clear()
+        npu_adapter._first_options.clear()
         globals()[name](*sys.argv[2:])

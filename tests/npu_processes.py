@@ -1,4 +1,4 @@
-"""Cases about a whole process on an NPU: its release, its ranks, its end. Run as those of npu_cases.py are."""
+"""Cases about a whole process on an NPU: its release, its ranks, its end. See npu_cases.py."""
 import os
 import signal
 import sys
@@ -7,13 +7,14 @@ import time
 import tensorflow.compat.v1 as tf
 from npu_cases import control, device, refused, session_on, tiny
 
-from kwscli.devices import session
+from kwscli import interrupts
+from kwscli.devices import npu_adapter
+from kwscli.devices.optimizer import skipped_steps
 from kwscli.errors import KwsError
-from kwscli.training import loop
 
 
 def two_ranks():
-    """One of two: gradients are averaged, and an overflow on one skips the step on both."""
+    """One of two ranks: they average gradients, and an overflow on one skips the step on both."""
     where, settings = device()
     from npu_bridge.estimator.npu import npu_hook
 
@@ -21,7 +22,7 @@ def two_ranks():
     with tf.Graph().as_default() as graph:
         x = tf.placeholder(tf.float32, ())
         weight = tf.get_variable("weight", initializer=rank)
-        optimizer = session.optimizer_of(where, settings, 2)(0.1)
+        optimizer = where.optimizer(settings, 2)(0.1)
         pairs = optimizer.compute_gradients(weight * x)
         step = optimizer.apply_gradients(pairs, tf.train.get_or_create_global_step())
         together = npu_hook.broadcast_global_variables(0)
@@ -34,19 +35,20 @@ def two_ranks():
         opened.run(together)
         for _ in range(3):
             opened.run(step, {x: rank})
-        assert session.skipped_steps(opened, 3) == 1
+        assert skipped_steps(opened, 3) == 1
         print("weight", opened.run(weight), opened.run(pairs[0][0], {x: rank}))
 
 
 def release():
-    assert session.adapter()[::2] == ("present", os.environ["EXPECTED"]), session.adapter()
+    found = npu_adapter.find()
+    assert found[::2] == ("present", os.environ["EXPECTED"]), found
 
 
 def leave_by(way):
-    """The process ends in this way while a session runs; events tell what was closed."""
+    """End the process in this way while a session is open; the fake's events show what was closed."""
     where, settings = device()
     graph, _, _, initialise = tiny(where, settings)
-    with loop._ended_by_sigterm(), session.blamed(where), session_on(graph, where, settings) as opened:
+    with interrupts.sigterm_closes(), where.blamed(), session_on(graph, where, settings) as opened:
         opened.run(initialise)
         if way == "error":
             raise KwsError("an error")

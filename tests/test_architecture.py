@@ -18,11 +18,14 @@ ARROWS = {
     "sound": ("", ""),
     "data": ("sound", ""),
     "models": ("sound", "graph network"),
-    "devices": ("", "session"),
+    "devices": ("", "cpu device gpu npu npu_adapter optimizer session"),
     "runs": ("data devices models sound", "checkpoint"),
     "workers": ("devices", "collective"),
     "classifiers": ("data devices models runs sound", "checkpoint frozen_graph"),
-    "training": ("classifiers data devices models runs sound workers", "diagnostics loop tensorboard training_session"),
+    "training": (
+        "classifiers data devices models runs sound workers",
+        "diagnostics loop recipe tensorboard tensors training_session",
+    ),
     "export": ("classifiers data devices models runs sound", "frozen_graph pb pb_features"),
     "evaluate": ("classifiers data sound", ""),
     "label": ("classifiers data sound", ""),
@@ -34,8 +37,8 @@ ARROWS = {
     "cli": ("*", ""),
     "__main__": ("cli", ""),
 }
-# npu_bridge changes tf.Session when it is imported, so imports of it stand inside of functions of this package.
-NPU_BRIDGE, CLICK = ("devices",), ("cli", "flags")
+# npu_bridge changes tf.Session when it is imported, so only functions of this module import it.
+NPU_BRIDGE, CLICK = ("devices.npu_adapter",), ("cli", "flags")
 
 
 def modules():
@@ -109,7 +112,7 @@ def test_libraries_stay_where_they_belong(name):
     others = imports(name)[1]
     assert "tensorflow" not in others or needs_tensorflow(name)
     assert "click" not in others or name in CLICK
-    assert "npu_bridge" not in others or place(name) in NPU_BRIDGE
+    assert "npu_bridge" not in others or name in NPU_BRIDGE
     assert not others & {"keras", "tf_slim", "torch"}
     for node in ast.iter_child_nodes(MODULES[name]):  # outside of functions
         assert "npu_bridge" not in ast.dump(node) or not isinstance(node, (ast.Import, ast.ImportFrom, ast.Try, ast.If))
@@ -155,3 +158,10 @@ def test_prepare_needs_no_tensorflow(tmp_path):
         "cli.cli(['prepare', '--data-path', 'DIR'], standalone_mode=False)"
     )
     assert "tensorflow" not in loaded_after(code.replace("DIR", str(tmp_path)))
+
+
+def test_only_devices_compare_kinds_of_devices():
+    for name, tree in MODULES.items():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Compare) and place(name) != "devices":
+                assert not re.search("'([ng]pu|cpu)'", ast.dump(node)), (name, node.lineno)

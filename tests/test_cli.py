@@ -56,7 +56,7 @@ def planned(monkeypatch, tmp_path):
             assert isinstance(result.exception, SystemExit), result.exception
             return result
         job = result.exception.args[0]
-        description = job.description
+        description = job.description("", "")
         found = dict(vars(description), **job._asdict())
         for part in (description.features, description.data, description.train, job.device):
             found.update(vars(part))
@@ -144,14 +144,14 @@ def test_words_in_every_spelling(planned, words):
     ("--time_shift_ms nan", 1, "Error: --time-shift-ms is nan; give a finite number"),
     ("--time_shift_ms 1e300", 2, "1e+300 is not in the range 0<=x<=60000."),
     ("--how_many_training_steps 10", 1,
-     "Error: --learning-rate has 3 phases (0.0005,0.0001,2e-05) and --how-many-training-steps 1 (10); give one rate "
-     "for each phase"),
+     "Error: --learning-rate has 3 phases (0.0005,0.0001,2e-05), but --how-many-training-steps has 1 (10); give one "
+     "rate per phase"),
     ("--how_many_training_steps 1e3,1,1", 2, "'1e3,1,1' is not a list of integers; separate them by commas"),
     ("--model_size_info", 2, "'' is not a list of integers; separate them by commas"),
     ("--model_size_info --batch_size 3", 2, "'' is not a list of integers; separate them by commas"),
     ("--model_size_info five", 2, "'five' is not a list of integers; separate them by commas"),
     ("--model_size s --model_size_info 1 2", 1,
-     "Error: --model-size and --model-size-info both say how large the network is; give one of them"),
+     "Error: --model-size and --model-size-info both choose the size of the network; give one of them"),
     ("--model_size xl", 1, "Error: ds_cnn has no size xl; its sizes are: s, m, l"),
     ("--wanted_words yes,yes", 1, "Error: --wanted-words has yes more than once; give each keyword once"),
     ("--wanted_words _silence_", 1,

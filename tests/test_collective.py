@@ -23,7 +23,9 @@ from kwscli.runs import run_directory  # noqa: E402
 from kwscli.settings import DataSettings, TrainSettings  # noqa: E402
 from kwscli.sound.feature_settings import FeatureSettings  # noqa: E402
 from kwscli.training import diagnostics  # noqa: E402
-from kwscli.workers import cluster, cores  # noqa: E402
+from kwscli.training import recipe, tensors  # noqa: E402
+from kwscli.workers import cluster  # noqa: E402
+from kwscli.workers import cores  # noqa: E402
 from kwscli.workers.collective import Collective  # noqa: E402
 from kwscli.workers.peers import Patience  # noqa: E402
 from kwscli.workers.sockets import free_ports  # noqa: E402
@@ -58,12 +60,12 @@ class Training(contextlib.ExitStack):
         self.collective = collective
         with tf.Graph().as_default() as self.graph:
             tf.set_random_seed(seed)
-            self.step = network.training(
+            self.step = recipe.training(
                 described(2 * BATCH // collective.size),
                 lambda rate: collective.optimizer(tf.train.AdamOptimizer(rate)),
             )
             tf.get_variable("moving_average", initializer=float(collective.rank + 5), trainable=False)
-            self.checks = network.numeric_checks(self.step)
+            self.checks = tensors.numeric_checks(self.step)
             self.variables = tf.global_variables()
             together, initialise = collective.broadcast(self.variables), network.initialiser()
         proto = session.config()
@@ -127,7 +129,8 @@ def is_lost(collective, way):
 def overflows(collective, folder):
     """The features of rank 1 are more than a number holds, and its checks say so."""
     with Training(collective) as training:
-        looks = diagnostics.Diagnostics(DeviceSettings(over_dump=True), folder, training.step, on_npu=False)
+        looks = diagnostics.Diagnostics(DeviceSettings(over_dump=True), folder, training.step)
+        looks.open()
 
         def run(fetches, feed):
             if collective.rank:

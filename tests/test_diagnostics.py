@@ -1,4 +1,4 @@
-"""Dumps, overflows and traces: true to the step that was made, and without any effect on it."""
+"""Dumps, overflow dumps and traces show the step that was made, and do not change it."""
 import csv
 import json
 import os
@@ -15,13 +15,13 @@ from kwscli.models import network
 from kwscli.runs import run_directory
 from kwscli.settings import DataSettings, TrainSettings, pick
 from kwscli.sound.feature_settings import FeatureSettings
-from kwscli.training import diagnostics
+from kwscli.training import diagnostics, recipe, tensors
 
 DUMP = {"data_dump_flag": True, "data_dump_step": "2|4-5"}
 STEPS = 6
 
 
-def test_where_nothing_can_be_written_is_told_at_the_start(tmp_path):
+def test_a_folder_that_cannot_be_made_is_an_error_at_the_start(tmp_path):
     (tmp_path / "file").write_text("")
     for flags in ({"over_dump": True}, {"profiling": True}, DUMP):
         with pytest.raises(OSError):
@@ -40,16 +40,17 @@ def described(architecture="ds_cnn"):
 
 
 class Training:
-    """A network in a session, and batches of noise."""
+    """A network in a session, and batches of noise to train it on."""
 
-    def __init__(self, folder, on_npu=False, architecture="ds_cnn", checked=False, **flags):
+    def __init__(self, folder, architecture="ds_cnn", checked=False, **flags):
         with tf.Graph().as_default() as graph:
             tf.set_random_seed(1)
-            self.graph = network.training(described(architecture))
-            checks = network.numeric_checks(self.graph) if checked else tf.no_op()
+            self.graph = recipe.training(described(architecture))
+            checks = tensors.numeric_checks(self.graph) if checked else tf.no_op()
             self.weights = tf.global_variables()
             initialise = network.initialiser()
-        self.diagnostics = diagnostics.Diagnostics(DeviceSettings(**flags), str(folder), self.graph, on_npu)
+        self.diagnostics = diagnostics.Diagnostics(DeviceSettings(**flags), str(folder), self.graph)
+        self.diagnostics.open()
         self.session = session.open_session(graph)
         self.session.run(initialise)
         self.session.run(self.graph.set_rate, {self.graph.new_rate: 0.01})
@@ -97,7 +98,7 @@ def dumped(path):
 
 @pytest.mark.parametrize("architecture", ["ds_cnn", "cnn", "crnn"])  # the second drops units
 @pytest.mark.parametrize("flags", [dict(DUMP, dump_mode="all"), {"profiling": True}, {"over_dump": True}])
-def test_what_is_looked_at_trains_as_what_is_not(architecture, flags, tmp_path, monkeypatch):
+def test_recording_a_step_does_not_change_it(architecture, flags, tmp_path, monkeypatch):
     monkeypatch.setattr(diagnostics, "WARM_UP", 1)
     plain = Training(tmp_path, architecture=architecture)
     looked_at = Training(tmp_path, architecture=architecture, **flags)
@@ -127,7 +128,7 @@ def test_the_tensors_of_the_chosen_steps_are_kept(architecture, tmp_path, capsys
         assert all(any(np.array_equal(one, value) for one in found.values()) for value in weights)
         assert all(gradient.name in found for gradient in training.graph.gradients)
     training.diagnostics.finish()
-    assert "Tensors of 3 steps are in %s; see index.csv." % (tmp_path / "dump") in capsys.readouterr().err
+    assert "The tensors of 3 steps are in %s (see index.csv)." % (tmp_path / "dump") in capsys.readouterr().err
 
 
 def test_inputs_outputs_or_both(tmp_path):
@@ -144,11 +145,11 @@ def test_inputs_outputs_or_both(tmp_path):
     assert [(row["kind"], row["number"]) for row in add] == [("input", "0"), ("input", "1"), ("output", "0")]
 
 
-def test_steps_that_never_come_are_said(tmp_path, capsys):
+def test_chosen_steps_that_were_not_made_are_reported(tmp_path, capsys):
     Training(tmp_path, data_dump_flag=True, data_dump_step="0|900", profiling=True).train(3)
     said = capsys.readouterr().err
-    assert "No step of --data-dump-step 0|900 was made: no tensors are kept." in said
-    assert "Nothing was traced: steps 11 to 15 of a run would have been." in said
+    assert "No tensors were saved, because the training made no step of --data-dump-step 0|900." in said
+    assert "No step was traced, because the training made no step of 11 to 15." in said
     assert os.listdir(str(tmp_path)) == []
 
 
@@ -170,10 +171,10 @@ def test_an_overflow_is_found_where_it_began(checked, tmp_path, capsys):
     assert not any("weights" in row["operation"] and "gradients" not in row["operation"] for row in rows)
     found = dumped(tmp_path / "over_dump" / "3")
     assert list(found) == names and not any(np.isfinite(value).all() for value in found.values())
-    assert "Tensors of step 3 that are not finite: %d, in" % len(names) in capsys.readouterr().err
+    assert "%d tensors of step 3 are not finite; they are in" % len(names) in capsys.readouterr().err
 
 
-def test_a_step_in_which_all_is_finite_leaves_nothing(tmp_path):
+def test_a_step_without_overflow_writes_nothing(tmp_path):
     training = Training(tmp_path, over_dump=True)
     training.step(1)
     assert training.diagnostics.overflow(training.session, 1, training.feed(1)) == []
@@ -199,10 +200,10 @@ def test_a_trace_shows_the_network_and_what_it_costs(tmp_path, capsys):
     milliseconds = [float(row[1]) for row in rows[1:]]
     assert milliseconds == sorted(milliseconds, reverse=True) and milliseconds[0] > 0
     said = capsys.readouterr().err
-    assert "Steps 11 to 15: traced in %s" % (tmp_path / "profiling") in said and text.strip() in said
+    assert "The traces of steps 11 to 15 are in %s;" % (tmp_path / "profiling") in said and text.strip() in said
 
 
-def test_a_run_that_goes_on_is_traced_after_its_own_warm_up(tmp_path):
+def test_a_continued_run_is_traced_after_its_own_warm_up(tmp_path):
     wanted = Training(tmp_path, profiling=True).diagnostics
     assert [step for step in range(401, 500) if wanted.wants(step)] == [411, 412, 413, 414, 415]
 
@@ -215,26 +216,24 @@ def test_chosen_steps_are_traced(tmp_path):
 @pytest.mark.parametrize("flags, words", [
     ({"profiling_steps": "3"}, "give --profiling too"), ({"profiling": True, "profiling_steps": "9-3"}, "must go up"),
 ])
-def test_steps_that_cannot_be_traced_are_told(flags, words):
+def test_steps_that_cannot_be_traced_are_refused(flags, words):
     with pytest.raises(KwsError, match=words):
         DeviceSettings(**flags)
 
 
-def test_options_of_a_profiling_that_only_an_npu_knows_are_said(tmp_path, capsys):
+def test_profiling_options_for_npus_only_are_reported(tmp_path, capsys):
     options = json.dumps({"output": str(tmp_path / "there"), "l2": "on", "aic_metrics": "L2Cache"})
     Training(tmp_path, profiling=True, profiling_options=options).train(12)
     said = capsys.readouterr().err
-    assert "--profiling-options: only an NPU knows l2, aic_metrics; TensorFlow traces every operation." in said
+    assert "--profiling-options: l2, aic_metrics have an effect on NPUs only;" in said
     assert sorted(os.listdir(str(tmp_path / "there"))) == ["operations.txt", "step-11.json", "step-12.json"]
 
 
-def test_on_an_npu_nothing_acts(tmp_path, capsys):
-    everything = Training(tmp_path, on_npu=True, over_dump=True, profiling=True, **DUMP)
-    nothing = Training(tmp_path)
-    for training in (everything, nothing):
-        assert not any(training.diagnostics.wants(step) for step in range(1, 20))
-        assert training.diagnostics.overflow(training.session, 1, training.feed(1)) == []
-        training.diagnostics.finish()
+def test_without_options_nothing_is_recorded(tmp_path, capsys):
+    training = Training(tmp_path)
+    assert not any(training.diagnostics.wants(step) for step in range(1, 20))
+    assert training.diagnostics.overflow(training.session, 1, training.feed(1)) == []
+    training.diagnostics.finish()
     assert os.listdir(str(tmp_path)) == [] and capsys.readouterr().err == ""
 
 

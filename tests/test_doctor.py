@@ -176,7 +176,7 @@ def test_variables_with_impossible_values_are_wrong(monkeypatch):
     monkeypatch.setenv("RANK_SIZE", "8")
     monkeypatch.setenv("CM_WORKER_SIZE", "8")
     assert of(doctor.examine(), "CANN variables")[1][2:] == (
-        "$CM_WORKER_SIZE and $RANK_SIZE are both set, two ways to say who takes part", "unset one of them"
+        "$CM_WORKER_SIZE and $RANK_SIZE both describe the workers", "unset one of them"
     )
 
 

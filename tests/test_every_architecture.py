@@ -42,7 +42,7 @@ def test_the_whole_path(architecture, data, kws, tmp_path, monkeypatch):  # noqa
         with pytest.raises(Broken):
             kws(*command, "--train-dir", path)
     resumed = kws(*command, "--train-dir", path)
-    assert resumed.exit_code == 0 and "Going on after step 30" in resumed.stderr, resumed.stderr
+    assert resumed.exit_code == 0 and "Continuing after step 30" in resumed.stderr, resumed.stderr
     accuracy = run_directory.read_state(str(path))[1][-1].best_accuracy
     assert accuracy > 0.6, (accuracy, resumed.stderr)
 

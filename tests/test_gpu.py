@@ -1,7 +1,7 @@
-"""`kws train --device gpu`: each flag of the README's table does there what it says.
+"""`kws train --device gpu` with each of the options that it knows.
 
-Where TensorFlow sees no GPU the CPU stands in for one: then kernels, driver and float16 are not what is tested; for
-float16 see test_mixed_precision.py.
+Where TensorFlow sees no GPU, the CPU replaces it: then kernels, driver and float16 are not tested. For float16, see
+test_mixed_precision.py.
 """
 import json
 import os
@@ -11,27 +11,27 @@ from test_every_architecture import STEPS
 from test_train import data, weights_of_prefix  # noqa: F401  (data is a fixture)
 from test_train_workers import ended, start
 
-from kwscli.devices import session
+from kwscli.devices import gpu as gpus
 from kwscli.runs import run_directory
 
 tf = pytest.importorskip("tensorflow.compat.v1")
-GPUS = len(session.gpus())
+GPUS = len(gpus.gpus())
 
 
 @pytest.fixture(autouse=True)
 def gpu(monkeypatch):
     """A GPU, real or not."""
-    config = session.config
+    config = gpus.GPU.config
 
     def of_the_cpu(*arguments):
         proto = config(*arguments)
-        proto.gpu_options.visible_device_list = ""  # of what is not there TensorFlow 1.15 dies
+        proto.gpu_options.visible_device_list = ""  # TensorFlow 1.15 aborts for a GPU that is not there
         return proto
 
     if not GPUS:
-        monkeypatch.setattr(session, "gpus", lambda: ["/physical_device:GPU:0"])
-        monkeypatch.setattr(session, "config", of_the_cpu)
-        monkeypatch.setattr(session, "_has_gpu", lambda opened: True)
+        monkeypatch.setattr(gpus, "gpus", lambda: ["/physical_device:GPU:0"])
+        monkeypatch.setattr(gpus.GPU, "config", of_the_cpu)
+        monkeypatch.setattr(gpus, "has_gpu", lambda opened: True)
 
 
 def arguments(data, path, *flags):  # noqa: F811
@@ -56,7 +56,7 @@ FLAGS = [
 def test_it_learns(data, kws, tmp_path, flags):  # noqa: F811
     result = kws(*arguments(data, tmp_path / "run", *flags))
     assert result.exit_code == 0, result.stderr
-    assert "on a GPU (device 0)" in result.stderr and "changes nothing" not in result.stderr
+    assert "on a GPU (device 0)" in result.stderr and "has no effect" not in result.stderr
     assert accuracy(tmp_path / "run") > 0.6, result.stderr
     left = {name for _, folders, files in os.walk(str(tmp_path / "run" / "data")) for name in folders + files}
     assert ("--profiling" in flags) == ("operations.txt" in left)

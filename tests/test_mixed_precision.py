@@ -1,6 +1,6 @@
-"""A GPU's mixed precision without a GPU: TensorFlow's rewriter, told of one, makes a training float16; a CPU runs it.
+"""Mixed precision without a GPU: TensorFlow rewrites a training as for a GPU, and the CPU runs the result.
 
-What is left for a real GPU to show is its kernels: see test_gpu.py.
+Only the kernels of a GPU are not tested here; see test_gpu.py.
 """
 import collections
 
@@ -14,11 +14,12 @@ from tensorflow.python.grappler.tf_optimizer import OptimizeGraph
 from test_diagnostics import described
 
 from kwscli import models
-from kwscli.devices import session
 from kwscli.devices.device_settings import DeviceSettings
+from kwscli.devices.gpu import GPU
 from kwscli.models import network
+from kwscli.training import recipe
 
-GPU = "/job:localhost/replica:0/task:0/device:GPU:0"
+NAME = "/job:localhost/replica:0/task:0/device:GPU:0"
 MIXED = DeviceSettings(precision_mode="allow_mix_precision")
 SCALED = DeviceSettings(precision_mode="allow_mix_precision", loss_scale="128")
 PLAIN = DeviceSettings(precision_mode="must_keep_origin_dtype")
@@ -27,20 +28,20 @@ UPDATES = ("ApplyAdam", "ResourceApplyAdam")
 
 
 def gpu(capability):
-    """A machine with a GPU of this compute capability, as far as the rewriter looks."""
+    """A machine with a GPU of this compute capability, as TensorFlow's rewriter sees it."""
     properties = DeviceProperties(type="GPU", vendor="NVIDIA", frequency=1530, num_cores=80, bandwidth=900 << 20)
     properties.environment["architecture"] = capability
-    return Cluster(devices=[NamedDevice(name=GPU, properties=properties)], disable_detailed_stats=True)
+    return Cluster(devices=[NamedDevice(name=NAME, properties=properties)], disable_detailed_stats=True)
 
 
 class Training:
     """The training that `kws train --device gpu` would build with these settings, rewritten for such a GPU."""
 
     def __init__(self, architecture, settings, capability="7.0"):
-        device = session.Device("gpu", 0, "test")
+        device = GPU(0, "test")
         with tf.Graph().as_default() as graph:
             tf.set_random_seed(1)
-            self.training = network.training(described(architecture), session.optimizer_of(device, settings))
+            self.training = recipe.training(described(architecture), device.optimizer(settings))
             self._initialise = network.initialiser()
             self._variables = {one.op.name: one.value().name for one in tf.global_variables()}
             graph.clear_collection(tf.GraphKeys.TRAIN_OP)
@@ -49,11 +50,11 @@ class Training:
         wanted += [self._initialise.name] + [name.split(":")[0] for name in self._variables.values()]
         meta.collection_def[tf.GraphKeys.TRAIN_OP].node_list.value.extend(wanted)  # what the rewriter must keep
         for node in meta.graph_def.node:
-            node.device = GPU
-        config = session.config(device, settings)
+            node.device = NAME
+        config = device.config(settings)
         rewriter = config.graph_options.rewrite_options
         rewriter.min_graph_nodes = -1
-        rewriter.layout_optimizer = RewriterConfig.OFF  # a CPU could not run what it makes
+        rewriter.layout_optimizer = RewriterConfig.OFF  # a CPU cannot run its result
         name = ("%s %s %s" % (architecture, settings.loss_scale, capability)).encode()
         self.rewritten = OptimizeGraph(config, meta, verbose=False, graph_id=name, cluster=gpu(capability))
 
@@ -68,14 +69,14 @@ class Training:
         return found
 
     def open(self):
-        """Begin a session of the CPU."""
+        """Open a session on the CPU."""
         for nodes in [self.rewritten.node] + [one.node_def for one in self.rewritten.library.function]:
             for node in nodes:
                 node.device = ""
         with tf.Graph().as_default() as graph:
             tf.import_graph_def(self.rewritten, name="")
         config = tf.ConfigProto(allow_soft_placement=True)
-        config.graph_options.rewrite_options.disable_meta_optimizer = True  # it was at work already
+        config.graph_options.rewrite_options.disable_meta_optimizer = True  # it has rewritten the graph already
         self._session = tf.Session("", graph, config)
         self._session.run(self._initialise.name)
         self._session.run(self.training.set_rate.name, {self.training.new_rate.name: 0.0001})
@@ -111,7 +112,7 @@ def test_it_learns_as_in_float32(architecture):
     assert losses[0, 0] != losses[0, 1] and losses[0, 0] != losses[1, 0]
 
 
-def test_a_step_that_overflows_float16_is_left_out():
+def test_a_step_that_overflows_float16_is_skipped():
     mixed = Training("dnn", MIXED).open()
     mixed.loss()
     before = mixed.values()

@@ -11,13 +11,18 @@ import tensorflow.compat.v1 as tf
 from tensorflow.core.framework.device_attributes_pb2 import DeviceAttributes
 from tensorflow.core.protobuf.rewriter_config_pb2 import RewriterConfig
 
-from kwscli.devices import session
+from kwscli.devices import gpu, session
+from kwscli.devices.choose import choose
+from kwscli.devices.cpu import CPU
 from kwscli.devices.device_settings import DeviceSettings
+from kwscli.devices.gpu import GPU
+from kwscli.devices.npu import NPU
+from kwscli.devices.optimizer import skipped_steps
 from kwscli.errors import KwsError
 from kwscli.runs import checkpoint
 
 TESTS = os.path.dirname(os.path.abspath(__file__))
-CPU, GPU = session.Device("cpu", 0, "test"), session.Device("gpu", 0, "test")
+ON_CPU, ON_GPU = CPU(0, "test"), GPU(0, "test")
 ONLY_1_15 = pytest.mark.skipif(not tf.__version__.startswith("1.15"), reason="npu_bridge is made for TensorFlow 1.15")
 RANKS = "ASCEND_DEVICE_ID DEVICE_ID RANK_SIZE RANK_ID RANK_TABLE_FILE JOB_ID".split()
 
@@ -63,7 +68,7 @@ def test_on_an_npu(names, environ, tmp_path):
 
 @ONLY_1_15
 @pytest.mark.parametrize("era, found", [("r1.5", "r1.5"), ("r1.9", "r1.10"), ("r1.14", "master")])
-def test_the_release_is_told_by_what_it_has(era, found):
+def test_the_release_is_known_by_its_names(era, found):
     status, output = run_case("npu_processes.py", "release", FAKE_NPU_ERA=era, EXPECTED=found)
     assert status == 0, output
 
@@ -85,7 +90,7 @@ def test_two_ranks_skip_the_same_step(tmp_path):
 @pytest.mark.parametrize("way, status", [
     ("error", 1), ("exit", 3), ("SIGINT", -2), ("SIGTERM", 1), ("fatal", 1), ("busy", 1),
 ])
-def test_the_npu_is_let_go_in_every_way_out(way, status, tmp_path):
+def test_the_npu_is_released_however_the_process_ends(way, status, tmp_path):
     events = tmp_path / "events.json"
     found, output = run_case("npu_processes.py", "leave_by", way, FAKE_NPU_EVENTS=str(events))
     assert found in (status, abs(status) - 1), output  # SIGINT: 1 from Python 3.7, by signal from later ones
@@ -95,12 +100,12 @@ def test_the_npu_is_let_go_in_every_way_out(way, status, tmp_path):
 
 
 CHOOSE = """
-from kwscli.devices import session
+from kwscli.devices.choose import choose
 from kwscli.errors import KwsError
 from kwscli.devices.device_settings import DeviceSettings
-print(session.choose(DeviceSettings()))
+print("chose the", choose(DeviceSettings()).kind)
 try:
-    session.choose(DeviceSettings(device="npu"))
+    choose(DeviceSettings(device="npu"))
 except KwsError as error:
     print("Error:", error)
 """
@@ -111,32 +116,34 @@ except KwsError as error:
     ("no_library", "ImportError: cannot import name 'npu_bridge_handle'"),
     ("no_hccl_library", "ValueError: load hccl lib error"),
 ])
-def test_an_npu_bridge_that_is_broken_says_why(broken, reason):
+def test_a_broken_npu_bridge_is_reported(broken, reason):
     process = child(["-c", CHOOSE], os.path.join("fake_npu_broken", broken))
     output = process.communicate()[0]
     why = "npu_bridge is installed but does not import: " + reason
     assert process.returncode == 0, output
-    assert "No NPU: %s." % why in output and "Device(kind='cpu'" in output
-    assert "Error: --device npu: %s; set up CANN" % why in output
+    assert "No NPU: %s." % why in output and "chose the cpu" in output
+    assert "Error: this machine has no NPU that kws can use: %s; set up CANN" % why in output
 
 
-def test_without_an_npu_bridge_the_cpu_is_taken():
-    found = session.choose(DeviceSettings(device_id=3))
-    assert found[:2] == ("cpu", 3) and found.why == "npu_bridge is not installed; TensorFlow sees no GPU"
-    assert session.choose(DeviceSettings(device="cpu")).why == "--device cpu"
-    with pytest.raises(KwsError, match="--device npu: npu_bridge is not installed; set up CANN"):
-        session.choose(DeviceSettings(device="npu"))
-    with pytest.raises(KwsError, match="device 0 is no GPU: TensorFlow .* sees 0 of them"):
-        session.choose(DeviceSettings(device="gpu"))
+def test_without_npu_bridge_the_cpu_is_chosen():
+    found = choose(DeviceSettings(device_id=3))
+    assert (found.kind, found.number) == ("cpu", 3)
+    assert found.why == "npu_bridge is not installed; TensorFlow sees no GPU"
+    assert choose(DeviceSettings(device="cpu")).why == "--device cpu"
+    with pytest.raises(KwsError, match="no NPU that kws can use: npu_bridge is not installed; set up CANN"):
+        choose(DeviceSettings(device="npu"))
+    with pytest.raises(KwsError, match="device 0 is not a GPU: TensorFlow .* sees 0 GPUs; choose another --device-id"):
+        choose(DeviceSettings(device="gpu"))
 
 
-def test_a_gpu_is_taken_before_the_cpu(monkeypatch):
-    monkeypatch.setattr(session, "gpus", lambda: ["a", "b"])
-    assert session.choose(DeviceSettings(device_id=1))[:2] == ("gpu", 1)
-    with pytest.raises(KwsError, match="device 2 is no GPU: .* sees 2 of them; choose another --device-id"):
-        session.choose(DeviceSettings(device_id=2))
+def test_a_gpu_is_chosen_before_the_cpu(monkeypatch):
+    monkeypatch.setattr(gpu, "gpus", lambda: ["a", "b"])
+    found = choose(DeviceSettings(device_id=1))
+    assert (found.kind, found.number) == ("gpu", 1) and found.why.endswith("GPUs that TensorFlow sees: 2")
+    with pytest.raises(KwsError, match="device 2 is not a GPU: .* sees 2 GPUs; choose another --device-id"):
+        choose(DeviceSettings(device_id=2))
     monkeypatch.setenv("ASCEND_DEVICE_ID", "1")
-    assert session.choose(DeviceSettings(device="gpu")).number == 1
+    assert choose(DeviceSettings(device="gpu")).number == 1
 
 
 @pytest.fixture
@@ -145,7 +152,7 @@ def capability(monkeypatch):
     def become(number):
         text = "device: 0, name: Tesla P4, pci bus id: 0000:00:04.0, compute capability: " + number
         devices = [DeviceAttributes(device_type="CPU"), DeviceAttributes(device_type="GPU", physical_device_desc=text)]
-        monkeypatch.setattr(session.device_lib, "list_local_devices", lambda config: devices)
+        monkeypatch.setattr(gpu.device_lib, "list_local_devices", lambda config: devices)
 
     become("7.0")
     return become
@@ -153,57 +160,60 @@ def capability(monkeypatch):
 
 @pytest.mark.usefixtures("capability")
 @pytest.mark.parametrize("device, flags, said", [
-    (CPU, {}, []), (GPU, {}, []),
-    (CPU, {"precision_mode": "must_keep_origin_dtype"}, []), (GPU, {"precision_mode": "allow_mix_precision"}, []),
-    (CPU, {"precision_mode": "allow_mix_precision"},
-     ["The CPU keeps float32: --precision-mode allow_mix_precision changes nothing here."]),
-    (GPU, {"precision_mode": "force_fp16"},
-     ["A GPU knows allow_mix_precision, else float32: --precision-mode force_fp16 changes nothing here."]),
-    (GPU, {"precision_mode": "allow_mix_precision", "loss_scale": "128"}, []),
-    (GPU, {"loss_scale": "dynamic"}, ["Nothing is float16 on a GPU here: --loss-scale dynamic changes nothing."]),
-    (CPU, {"loss_scale": "128"}, ["Nothing is float16 on the CPU here: --loss-scale 128 changes nothing."]),
-    (CPU, {"loss_scale": "none"}, []),
-    (GPU, {"iterations_per_loop": 10},
-     ["A loop sinks into an NPU only: --iterations-per-loop 10 is one step a call on a GPU."]),
+    (ON_CPU, {}, []), (ON_GPU, {}, []), (ON_CPU, {"precision_mode": "must_keep_origin_dtype"}, []),
+    (ON_GPU, {"precision_mode": "allow_mix_precision"}, []),
+    (ON_CPU, {"precision_mode": "allow_mix_precision"},
+     ["--precision-mode allow_mix_precision has no effect on the CPU, which computes in float32."]),
+    (ON_GPU, {"precision_mode": "force_fp16"},
+     ["--precision-mode force_fp16 has no effect on a GPU, which computes in float32. "
+      "Use --precision-mode allow_mix_precision for float16."]),
+    (ON_GPU, {"precision_mode": "allow_mix_precision", "loss_scale": "128"}, []),
+    (ON_GPU, {"loss_scale": "dynamic"}, ["--loss-scale dynamic has no effect on a GPU without float16."]),
+    (ON_CPU, {"loss_scale": "128"}, ["--loss-scale 128 has no effect on the CPU without float16."]),
+    (ON_CPU, {"loss_scale": "none"}, []),
+    (ON_GPU, {"iterations_per_loop": 10},
+     ["--iterations-per-loop 10 has no effect on a GPU, which makes one step per call."]),
+    (ON_CPU, {"dump_mode": "all"}, ["--dump-mode has no effect without --data-dump-flag."]),
+    (ON_CPU, {"data_save_path": "a"}, ["--data-save-path a has no effect, because nothing is dumped or traced."]),
 ])
-def test_what_a_flag_cannot_do_is_said(device, flags, said):
-    assert session.notes(device, DeviceSettings(**flags)) == said
+def test_an_option_without_effect_is_reported(device, flags, said):
+    assert device.notes(DeviceSettings(**flags)) == said
 
 
-def test_a_gpu_for_which_tensorflow_drops_mixed_precision_is_named(capability, monkeypatch):
+def test_a_gpu_that_is_slow_in_float16_is_reported(capability, monkeypatch):
     mixed = DeviceSettings(precision_mode="allow_mix_precision")
     capability("6.1")
-    said, = session.notes(GPU, mixed)
-    assert said.startswith("A GPU of compute capability 6.1 is slow in float16, and TensorFlow keeps float32")
-    assert said.endswith("; TF_AUTO_MIXED_PRECISION_GRAPH_REWRITE_IGNORE_PERFORMANCE=1 has it anyway.")
-    assert session.notes(GPU, DeviceSettings()) == []
+    said, = ON_GPU.notes(mixed)
+    assert "has no effect on a GPU of compute capability 6.1, which is slow in float16" in said
+    assert said.endswith("set TF_AUTO_MIXED_PRECISION_GRAPH_REWRITE_IGNORE_PERFORMANCE=1 to use float16 anyway.")
+    assert ON_GPU.notes(DeviceSettings()) == []
     monkeypatch.setenv("TF_AUTO_MIXED_PRECISION_GRAPH_REWRITE_IGNORE_PERFORMANCE", "1")
-    assert session.notes(GPU, mixed) == []
+    assert ON_GPU.notes(mixed) == []
 
 
-def test_a_gpu_that_tensorflow_lists_and_does_not_use_is_an_error():
+def test_a_gpu_that_tensorflow_does_not_use_is_an_error():
     with pytest.raises(KwsError, match="TensorFlow lists GPU 0, but does not use it; .* --device cpu"):
-        session.open_session(tf.Graph(), GPU, session.config())  # which gets none
+        ON_GPU.open_session(tf.Graph(), session.config())  # of a session without a GPU
 
 
 @pytest.mark.parametrize("flags", [
     {"modify_mixlist": "a"}, {"fusion_switch_file": "a"}, {"op_select_implmode": "high_precision"}, {"aoe_mode": "1"},
     {"work_path": "a"}, {"npu_option": ("graph_run_mode=1",)},
 ])
-@pytest.mark.parametrize("device", [CPU, GPU])
-def test_what_only_an_npu_has_is_refused(device, flags):
+@pytest.mark.parametrize("device", [ON_CPU, ON_GPU])
+def test_options_for_npus_only_are_refused(device, flags):
     name = "--" + next(iter(flags)).replace("_", "-")
-    with pytest.raises(KwsError, match=name + " acts on an NPU only, and this runs on .*; leave it out"):
-        session.notes(device, DeviceSettings(**flags))
+    with pytest.raises(KwsError, match=name + r" is for NPUs only, and this training runs on .* \(test\); leave it"):
+        device.notes(DeviceSettings(**flags))
 
 
-def test_sessions_take_the_device_and_no_more():
+def test_a_session_uses_its_device_only():
     mixed = DeviceSettings(precision_mode="allow_mix_precision")
-    assert session.config(CPU, mixed).device_count == {"GPU": 0}
-    gpu = session.config(session.Device("gpu", 1, "test"), mixed)
-    assert gpu.gpu_options.visible_device_list == "1" and gpu.gpu_options.allow_growth
-    assert gpu.graph_options.rewrite_options.auto_mixed_precision == RewriterConfig.ON
-    plain = session.config(GPU, DeviceSettings()).graph_options.rewrite_options
+    assert ON_CPU.config(mixed).device_count == {"GPU": 0}
+    second = GPU(1, "test").config(mixed)
+    assert second.gpu_options.visible_device_list == "1" and second.gpu_options.allow_growth
+    assert second.graph_options.rewrite_options.auto_mixed_precision == RewriterConfig.ON
+    plain = ON_GPU.config(DeviceSettings()).graph_options.rewrite_options
     assert plain.auto_mixed_precision == RewriterConfig.DEFAULT and not plain.custom_optimizers
     assert not session.config().graph_options.rewrite_options.custom_optimizers
 
@@ -215,7 +225,7 @@ class Tiny:
         with tf.Graph().as_default() as graph:
             self.x = tf.placeholder(tf.float32, ())
             weight = tf.get_variable("weight", initializer=1.0)
-            optimizer = session.optimizer_of(GPU, DeviceSettings(**flags))(0.1)
+            optimizer = ON_GPU.optimizer(DeviceSettings(**flags))(0.1)
             pairs = optimizer.compute_gradients(weight * self.x)
             self.apply = optimizer.apply_gradients(pairs, tf.train.get_or_create_global_step())
             self.checkpoints = checkpoint.Writer()
@@ -241,7 +251,7 @@ def test_a_gpu_in_mixed_precision_skips_an_overflow_and_counts_it():
     after = tiny.values()
     assert before["weight"] == after["weight"] and after["current_loss_scale"] < before["current_loss_scale"]
     tiny.step()
-    assert session.skipped_steps(tiny.session, 3) == 1
+    assert skipped_steps(tiny.session, 3) == 1
     for scale in ("128", "none"):
         assert "current_loss_scale" not in Tiny(precision_mode="allow_mix_precision", loss_scale=scale).values()
 
@@ -274,21 +284,22 @@ def test_a_checkpoint_that_lacks_more_than_the_loss_scale_is_refused(tmp_path):
             tiny.checkpoints.read(tiny.session, str(tmp_path / name))
 
 
-@pytest.mark.parametrize("kind, error, words", [
-    ("npu", tf.errors.InternalError, r"an NPU \(device 3\) failed: it is busy; see npu-smi info, and what CANN wrote"),
-    ("gpu", tf.errors.ResourceExhaustedError, r"a GPU \(device 3\) has too little memory: it is busy; lower --batch"),
+@pytest.mark.parametrize("device, error, words", [
+    (NPU, tf.errors.InternalError, r"an NPU \(device 3\) failed: it is busy; see npu-smi info, and CANN's log"),
+    (GPU, tf.errors.ResourceExhaustedError, r"a GPU \(device 3\) has too little memory: it is busy; use a smaller"),
 ])
-def test_what_fails_inside_of_a_device_is_told(kind, error, words):
-    with pytest.raises(KwsError, match=words), session.blamed(session.Device(kind, 3, "test")):
+def test_a_failure_of_a_device_is_one_line(device, error, words):
+    with pytest.raises(KwsError, match=words), device(3, "test").blamed():
         raise error(None, None, "it is\nbusy [[node x]]")
 
 
-@pytest.mark.parametrize("kind", ["gpu", "cpu"])
-def test_a_bug_of_ours_keeps_its_traceback(kind):
-    with pytest.raises(tf.errors.InvalidArgumentError), session.blamed(session.Device(kind, 0, "test")):
+@pytest.mark.parametrize("device", [ON_GPU, ON_CPU])
+def test_a_bug_of_ours_keeps_its_traceback(device):
+    with pytest.raises(tf.errors.InvalidArgumentError), device.blamed():
         raise tf.errors.InvalidArgumentError(None, None, "shapes")
 
 
-def test_a_loop_does_not_sink_into_a_cpu():
+def test_only_an_npu_makes_several_steps_per_call():
+    assert (CPU.sinks, GPU.sinks, NPU.sinks) == (False, False, True)
     step = object()
-    assert session.sink(CPU, None, step, 10) is step
+    assert ON_CPU.sink(None, step, 10) is step and NPU(0, "test").sink(None, step, 1) is step

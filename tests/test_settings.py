@@ -56,7 +56,7 @@ def test_the_learning_rate_follows_the_phases():
     (FeatureSettings, {"sample_rate": 4000}, "filters cannot go from 20 to 4000 Hz at 4000 samples per second"),
     (FeatureSettings, {"features": "log_mel", "upper_edge_hertz": 8001.0}, "filters cannot go from 20 to 8001 Hz"),
     (DataSettings, {"validation_percentage": 60.0, "testing_percentage": 40.0}, "add up to 100; leave something"),
-    (TrainSettings, {"how_many_training_steps": (10,)}, r"3 phases .*--how-many-training-steps 1 \(10\); give"),
+    (TrainSettings, {"how_many_training_steps": (10,)}, r"3 phases .*--how-many-training-steps has 1 \(10\); give"),
     (TrainSettings, {"learning_rate": (0.1, 0.1, 0.0)}, "must be greater than zero in every phase"),
     (TrainSettings, {"how_many_training_steps": (5, -1, 5)}, "must be greater than zero in every phase"),
 ])

@@ -1,4 +1,4 @@
-"""`kws train`: what it leaves, and that a run broken off at any moment ends as an unbroken one, to the bit."""
+"""`kws train`: its files, and that a run which is stopped at any moment and continued ends with the same bits."""
 import json
 import os
 import re
@@ -17,6 +17,8 @@ from kwscli.data import prepare
 from kwscli.runs import run_directory
 
 tf = pytest.importorskip("tensorflow.compat.v1")
+
+from kwscli.training import tensorboard  # noqa: E402  needs TensorFlow
 
 WORDS = ("low", "middle", "high")
 SMALL = ("--wanted_words", "low,high", "--model_size_info", "2", "8", "10", "4", "2", "2", "8", "3", "3", "1", "1")
@@ -98,7 +100,7 @@ def losses(path):
     return [line for line in (path / "train_0.log").read_text().splitlines() if line.startswith("Step")]
 
 
-def test_a_run_leaves_everything_needed_to_use_it(unbroken, data):
+def test_a_run_has_everything_that_is_needed_to_use_it(unbroken, data):
     model = json.loads((unbroken / "model.json").read_text())
     assert model["architecture"] == "ds_cnn" and model["labels"] == ["_silence_", "_unknown_", "low", "high"]
     assert model["data_path"] == data and model["train"]["seed"] == 59185
@@ -111,7 +113,7 @@ def test_a_run_leaves_everything_needed_to_use_it(unbroken, data):
     assert re.search(speed, (unbroken / "train_0.log").read_text(), re.MULTILINE)
 
 
-def test_the_summary_has_the_keys_that_users_grep_for(unbroken):
+def test_the_summary_has_the_keys_of_the_references_log(unbroken):
     keys = ("Network RankSize BatchSize DeviceType CaseName ActualFPS TrainingTime ActualLoss E2ETrainingTime "
             "TrainAccuracy").split()
     for text in ((unbroken / "ds_cnn_bs20_1p_acc.log").read_text(), (unbroken / "train_0.log").read_text()):
@@ -134,7 +136,7 @@ def test_another_seed_gives_other_weights(data, unbroken, tmp_path):
     assert not np.array_equal(weights(tmp_path / "run")["ds_cnn/fc1/weights"], weights(unbroken)["ds_cnn/fc1/weights"])
 
 
-# A child process that breaks off: `point` is called with the trainer or run directory at the named method's end.
+# A child process that signals reach when the named method has ended for the `count`-th time.
 CHILD = """
 import os, signal, sys
 from kwscli import cli
@@ -180,11 +182,11 @@ def test_killed_at_any_moment_the_same_command_ends_with_the_same_bits(data, unb
 
 
 @pytest.mark.parametrize("number, status", [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_signal_ends_the_step_saves_and_says_how_to_go_on(data, unbroken, tmp_path, number, status):
+def test_a_signal_ends_the_step_saves_and_says_how_to_continue(data, unbroken, tmp_path, number, status):
     exit_status, stderr = break_off(data, tmp_path / "run", STEP, 13, number)
     assert exit_status == status
     assert "stopped after step 14 of 30, saved in" in stderr or "stopped after step 13 of 30, saved in" in stderr
-    assert "the same command goes on from there" in stderr and "Traceback" not in stderr
+    assert "the same command continues from there" in stderr and "Traceback" not in stderr
     assert train(data, tmp_path / "run").exit_code == 0
     assert_same_run(tmp_path / "run", unbroken)
 
@@ -200,7 +202,7 @@ def test_a_second_signal_ends_at_once(data, tmp_path, monkeypatch):
     assert status == 128 + signal.SIGTERM and "saved in" not in stderr
 
 
-def test_ctrl_c_outside_of_the_steps_is_one_line(data, tmp_path, monkeypatch):
+def test_ctrl_c_outside_the_steps_is_one_line(data, tmp_path, monkeypatch):
     monkeypatch.setattr(run_directory, "opened", lambda *args: os.kill(os.getpid(), signal.SIGINT))
     result = train(data, tmp_path / "run")
     assert (result.exit_code, result.output.splitlines()[-1]) == (130, "Error: stopped")
@@ -234,13 +236,13 @@ def test_an_import_shows_only_what_matters(end, all_of_it, status, shown):
     assert child.returncode == status and child.stderr.startswith(shown), child.stderr
 
 
-def test_a_folder_for_tensorboard_that_cannot_be_is_told(data, tmp_path):
+def test_a_folder_for_tensorboard_that_cannot_be_made_is_an_error(data, tmp_path):
     (tmp_path / "file").write_text("")
     result = train(data, tmp_path / "run", "--summaries_dir", str(tmp_path / "file" / "logs"))
     assert result.exit_code == 1 and result.output.splitlines()[-1].startswith("Error: cannot use %s" % tmp_path)
 
 
-def test_a_run_that_was_never_saved_is_no_obstacle_to_another(data, tmp_path):
+def test_a_run_without_a_checkpoint_is_overwritten(data, tmp_path):
     assert break_off(data, tmp_path / "run", STEP, 3, signal.SIGKILL)[0] == -signal.SIGKILL
     assert train(data, tmp_path / "run", "--seed", "5").exit_code == 0
 
@@ -253,14 +255,14 @@ def unfinished_copy(data, tmp_path):
 
 
 @pytest.mark.parametrize("file", ["ds_cnn-25.ckpt.data-00000-of-00001", "ds_cnn-25.ckpt.index"])
-def test_a_checkpoint_that_was_cut_off_is_named_and_the_one_before_is_used(data, unbroken, tmp_path, file):
+def test_a_truncated_checkpoint_is_named_and_the_one_before_is_used(data, unbroken, tmp_path, file):
     path = unfinished_copy(data, tmp_path)
     whole = (path / file).read_bytes()
     (path / file).write_bytes(whole[: len(whole) // 2])
     result = train(data, path)
     assert result.exit_code == 0, result.output
     assert "ds_cnn-25.ckpt cannot be read" in result.output and "using the one before" in result.output
-    assert "Going on after step 20" in result.output
+    assert "Continuing after step 20" in result.output
     assert_same_run(path, unbroken)
 
 
@@ -277,7 +279,7 @@ def test_a_run_with_other_settings_is_refused_and_named(data, unbroken):
     assert weights(unbroken)
 
 
-def test_overwrite_loses_the_earlier_run(data, tmp_path):
+def test_overwrite_deletes_the_existing_run(data, tmp_path):
     assert train(data, tmp_path / "run", "--seed", "7").exit_code == 0
     assert train(data, tmp_path / "run", "--overwrite").exit_code == 0
     assert json.loads((tmp_path / "run" / "model.json").read_text())["train"]["seed"] == 59185
@@ -305,7 +307,7 @@ def test_check_nans_names_the_tensor(data, tmp_path):
     assert re.search(r"training diverged at step \d+: in ds_cnn", result.output), result.output
 
 
-def test_weights_of_another_run_are_a_start(data, unbroken, tmp_path):
+def test_a_run_can_start_with_the_weights_of_another(data, unbroken, tmp_path):
     shutil.copytree(str(unbroken), str(tmp_path / "start"))
     flags = "--start_checkpoint", str(tmp_path / "start"), "--wanted_words", "low,middle,high"
     result = train(data, tmp_path / "run", *flags)
@@ -317,23 +319,24 @@ def test_weights_of_another_run_are_a_start(data, unbroken, tmp_path):
 
 
 @pytest.mark.parametrize("start", ["", "ds_cnn-30.ckpt"])
-def test_a_run_is_no_start_for_one_that_takes_its_place(unbroken, data, tmp_path, start):
+def test_a_run_cannot_start_with_the_weights_of_one_that_it_replaces(unbroken, data, tmp_path, start):
     shutil.copytree(str(unbroken), str(tmp_path / "run"))
     before = sorted(os.listdir(str(tmp_path / "run")))
     flags = "--start_checkpoint", str(tmp_path / "run" / start), "--wanted_words", "low,middle", "--overwrite"
     result = train(data, tmp_path / "run", *flags)
-    assert result.exit_code == 1 and "where this run would go; choose another --train-dir" in result.output
+    assert result.exit_code == 1
+    assert "which is also the train dir of this run; choose another --train-dir" in result.output
     assert sorted(os.listdir(str(tmp_path / "run"))) == before
 
 
-def test_a_run_in_a_folder_of_the_train_dir_is_a_start(unbroken, data, tmp_path):
+def test_a_run_inside_the_train_dir_can_be_the_start(unbroken, data, tmp_path):
     shutil.copytree(str(unbroken), str(tmp_path / "run" / "base"))
     result = train(data, tmp_path / "run", "--start_checkpoint", str(tmp_path / "run" / "base"))
     assert result.exit_code == 0 and "Starting from ds_cnn-" in result.output, result.output
 
 
 @pytest.mark.parametrize("flags", [(), ("--overwrite",)])
-def test_files_of_others_stay(unbroken, data, tmp_path, flags):
+def test_other_files_in_the_train_dir_stay(unbroken, data, tmp_path, flags):
     others = ["pretrained.ckpt.index", "conv.ckpt-400.index", "notes.log", "ds_cnn.ckpt.meta"]
     if flags:
         shutil.copytree(str(unbroken), str(tmp_path / "run"))
@@ -345,22 +348,52 @@ def test_files_of_others_stay(unbroken, data, tmp_path, flags):
     assert_same_run(tmp_path / "run", unbroken)
 
 
-def test_tensorboard_drops_what_came_after_the_step_gone_on_from(tmp_path):
+def events_in(folder):
+    """The events of the only event file in a folder."""
+    name, = os.listdir(str(folder))
+    return list(tf.train.summary_iterator(str(folder / name)))
+
+
+def test_tensorboard_drops_the_events_after_the_step_that_a_run_continues_from(tmp_path):
     from kwscli.training.tensorboard import Summaries
 
-    with tf.Graph().as_default():
-        Summaries(str(tmp_path), 20).close()
-    name, = os.listdir(str(tmp_path))
-    events = tf.train.summary_iterator(str(tmp_path / name))
-    assert [event.step for event in events if event.HasField("session_log")] == [21]  # the first that is dropped
+    summaries = Summaries(str(tmp_path), 20)
+    assert os.listdir(str(tmp_path)) == []
+    summaries.open()
+    summaries.close()
+    first, second = events_in(tmp_path)
+    assert first.file_version == "brain.Event:2" and first.wall_time > 1e9
+    assert second.step == 21 and second.session_log.status == tf.SessionLog.START  # the first that is dropped
 
 
-def test_a_name_that_is_not_utf_8_is_told(data, tmp_path):
+def test_tensorboard_gets_the_loss_and_the_accuracy(unbroken):
+    events = [event for event in events_in(unbroken / "summaries") if event.summary.value]
+    found = {(event.step, value.tag): value for event in events for value in event.summary.value}
+    assert {step for step, tag in found if tag == "loss"} == {10, 20, 30}
+    metrics = {(line["step"], name): value for line in run_directory.read_metrics(str(unbroken))
+               for name, value in line.items()}
+    for key in ((30, "loss"), (10, "validation_accuracy"), (20, "learning_rate")):
+        assert found[key].simple_value == pytest.approx(metrics[key])
+
+
+def test_events_that_cannot_be_written_are_reported_once_and_the_training_continues(
+    data, unbroken, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(tensorboard, "event_file_name", lambda: "/dev/full")  # which is always full
+    result = train(data, tmp_path / "run")
+    assert result.exit_code == 0, result.output
+    told = [line for line in result.output.splitlines() if "TensorBoard" in line and "matplotlib" not in line]
+    assert told == ["Cannot write TensorBoard's events: /dev/full; No space left on device. "
+                    "The training continues without them."]
+    assert_same_run(tmp_path / "run", unbroken)
+
+
+def test_a_name_that_is_not_utf_8_is_an_error(data, tmp_path):
     result = train(data, tmp_path / b"\xff".decode(errors="surrogateescape"))
     assert result.exit_code == 1 and "is not valid UTF-8; rename it" in result.output, result.output
 
 
-def test_a_full_disk_is_told_in_one_line_and_the_run_can_go_on(data, unbroken, tmp_path, monkeypatch):
+def test_a_full_disk_is_one_line_and_the_run_can_continue(data, unbroken, tmp_path, monkeypatch):
     original, calls = run_directory.RunDirectory._write_state, []
 
     def full(self, finished):
@@ -377,7 +410,7 @@ def test_a_full_disk_is_told_in_one_line_and_the_run_can_go_on(data, unbroken, t
     assert_same_run(tmp_path / "run", unbroken)
 
 
-def test_a_network_learns_and_its_inference_does_not_move_it(data, tmp_path):
+def test_a_network_learns_and_inference_does_not_change_it(data, tmp_path):
     schedule = ("--how_many_training_steps", "120", "--learning_rate", "0.01")
     result = train(data, tmp_path / "run", *schedule)
     assert result.exit_code == 0
@@ -389,8 +422,8 @@ def test_a_network_learns_and_its_inference_does_not_move_it(data, tmp_path):
     assert all(np.array_equal(before[name], after[name]) for name in before)
 
 
-def test_dumps_traces_and_checks_change_no_weight(data, unbroken, tmp_path):
-    """Told as the seed's shell script tells it."""
+def test_dumps_traces_and_checks_do_not_change_the_weights(data, unbroken, tmp_path):
+    """With the options as the seed's shell script spells them."""
     flags = "--over_dump=True --data_dump_flag=1 --data_dump_step=0|5 --profiling=True".split()
     result = train(data, tmp_path / "run", *flags, "--data_save_path", str(tmp_path / "saved"))
     assert result.exit_code == 0, result.output
@@ -400,7 +433,7 @@ def test_dumps_traces_and_checks_change_no_weight(data, unbroken, tmp_path):
     assert "ui.perfetto.dev" in result.output
 
 
-def test_over_dump_keeps_the_tensors_that_overflowed(data, tmp_path):
+def test_over_dump_saves_the_tensors_that_overflow(data, tmp_path):
     schedule = "--how_many_training_steps", "5,25", "--learning_rate", "0.001,1e30"
     result = train(data, tmp_path / "run", *schedule, "--over_dump=True")
     assert result.exit_code == 1

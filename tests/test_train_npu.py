@@ -1,4 +1,4 @@
-"""`kws train` on an NPU, from the command line to the checkpoints; on tests/fake_npu, for want of a real one."""
+"""`kws train` on an NPU, from the command line to the checkpoints. tests/fake_npu replaces the NPU."""
 import json
 import os
 import re
@@ -21,7 +21,7 @@ TESTS = os.path.dirname(os.path.abspath(__file__))
 
 
 def kws(*args, overflows="", stop_after="", bridge="fake_npu"):
-    """`kws` in a process that finds an npu_bridge -> (exit status, stderr)."""
+    """Run `kws` in a process that finds an npu_bridge -> (exit status, stderr)."""
     paths = [os.path.join(TESTS, bridge), os.path.dirname(TESTS)]
     program = [os.path.join(TESTS, "npu_train.py"), overflows, stop_after] if bridge == "fake_npu" else ["-m", "kwscli"]
     child = subprocess.run(
@@ -44,7 +44,7 @@ def on_npu(data, tmp_path_factory):  # noqa: F811
     return path
 
 
-def test_an_overflowed_step_is_left_out_and_counted(on_npu):
+def test_a_step_that_overflows_is_skipped_and_counted(on_npu):
     lines = [line for line in run_directory.read_metrics(str(on_npu)) if "loss" in line]
     assert [line["skipped_steps"] for line in lines] == [0, 1, 1]
 
@@ -56,15 +56,15 @@ def test_a_checkpoint_of_an_npu_is_used_without_one(on_npu, data, monkeypatch, c
     assert result.exit_code == 0, result.output
 
 
-def test_a_profiling_is_told_where_to_write(data, tmp_path):  # noqa: F811
+def test_profiling_writes_to_its_folder(data, tmp_path):  # noqa: F811
     told = json.dumps({"output": str(tmp_path / "prof"), "aic_metrics": "Memory"})
     status, stderr = kws(*arguments(data, tmp_path / "run", "--profiling", "--profiling-options", told))
     assert status == 0 and (tmp_path / "prof").is_dir(), stderr
     status, stderr = kws(*arguments(data, tmp_path / "new", "--profiling", "--data-save-path", "/dev/null"))
-    assert status == 1 and "Error: --data-save-path is '/dev/null'; it must be a folder that can be written" in stderr
+    assert status == 1 and "Error: --data-save-path is '/dev/null'; it must be a writable folder" in stderr
 
 
-def test_a_sunk_loop_sees_the_same_batches(data, tmp_path):  # noqa: F811
+def test_several_steps_per_call_use_the_same_batches(data, tmp_path):  # noqa: F811
     schedule = "--how_many_training_steps", "20,10", "--save-interval", "10"
     for name, loop in (("one", "1"), ("ten", "10")):
         status, stderr = kws(*arguments(data, tmp_path / name, *schedule, "--iterations_per_loop", loop))
@@ -74,21 +74,21 @@ def test_a_sunk_loop_sees_the_same_batches(data, tmp_path):  # noqa: F811
         np.testing.assert_array_equal(one[name], ten[name], err_msg=name)
 
 
-def test_a_run_goes_on_with_another_loop_where_that_fits(data, tmp_path):  # noqa: F811
+def test_a_run_continues_with_other_steps_per_call_where_they_divide_it(data, tmp_path):  # noqa: F811
     flags = "--how_many_training_steps", "20,10", "--save-interval", "5"
     status, stderr = kws(*arguments(data, tmp_path / "run", *flags, "--iterations_per_loop", "5"), stop_after="15")
     assert status == 130 and "stopped after step 15 of 30" in stderr, stderr
     status, stderr = kws(*arguments(data, tmp_path / "run", *flags, "--iterations_per_loop", "10"))
-    assert status == 1 and "was saved after step 15, which is no multiple of --iterations-per-loop 10" in stderr
+    assert status == 1 and "was saved after step 15, which is not a multiple of --iterations-per-loop 10" in stderr
     status, stderr = kws(*arguments(data, tmp_path / "run", *flags))
-    assert status == 0 and "Going on after step 15" in stderr, stderr
+    assert status == 0 and "Continuing after step 15" in stderr, stderr
     assert "data_wait" in run_directory.read_metrics(str(tmp_path / "run"))[-2]
 
 
-def test_phases_must_be_multiples_of_the_loop(data, tmp_path):  # noqa: F811
+def test_phases_must_be_multiples_of_the_steps_per_call(data, tmp_path):  # noqa: F811
     status, stderr = kws(*arguments(data, tmp_path / "run", "--iterations_per_loop", "7"))
     assert status == 1
-    assert "Error: --how-many-training-steps 20 is no multiple of --iterations-per-loop 7" in stderr
+    assert "Error: --how-many-training-steps 20 is not a multiple of --iterations-per-loop 7" in stderr
 
 
 @pytest.mark.parametrize("flags, message", [
@@ -97,7 +97,7 @@ def test_phases_must_be_multiples_of_the_loop(data, tmp_path):  # noqa: F811
     (["--over_dump=True", "--data_dump_flag=1"], "dump"),
     (["--modify_mixlist", "nowhere.json"], "nowhere.json"),
 ])
-def test_a_wrong_option_is_told_before_a_session_is_opened(data, tmp_path, flags, message):  # noqa: F811
+def test_a_wrong_option_is_an_error_before_a_session_is_opened(data, tmp_path, flags, message):  # noqa: F811
     status, stderr = kws(*arguments(data, tmp_path / "run", *flags))
     error = [line for line in stderr.splitlines() if line.startswith("Error: ")]
     assert status == 1 and len(error) == 1 and message in error[0], stderr
@@ -111,7 +111,7 @@ def test_the_seeds_own_flags(data, tmp_path):  # noqa: F811
     assert status == 0, stderr
 
 
-def test_a_broken_npu_bridge_is_told_and_the_cpu_is_taken(data, tmp_path):  # noqa: F811
+def test_a_broken_npu_bridge_is_reported_and_the_cpu_is_chosen(data, tmp_path):  # noqa: F811
     status, stderr = kws(*arguments(data, tmp_path / "run"), bridge="fake_npu_broken/no_library")
     assert status == 0, stderr
     assert "No NPU: npu_bridge is installed but does not import" in stderr and "on the CPU" in stderr

@@ -37,7 +37,8 @@ def unbroken(npus, data, tmp_path_factory):  # noqa: F811
     path = tmp_path_factory.mktemp("unbroken") / "run"
     status, stderr = ended(on_two(npus, data, path))
     assert status == 0, stderr
-    assert "on an NPU (device 0)" in stderr and "30 steps of 40, 20 by each of 2 workers, into %s" % path in stderr
+    assert "on an NPU (device 0)" in stderr
+    assert "30 steps of 40 clips, 20 by each of 2 workers, into %s" % path in stderr
     return path
 
 
@@ -59,7 +60,7 @@ def test_an_npu_that_dies_ends_all_and_the_same_command_continues(npus, unbroken
     status, stderr = ended(child)
     assert status == 1 and re.search(r"Error: worker %d .*SIGKILL" % rank, stderr), stderr
     status, stderr = ended(on_two(npus, data, tmp_path / "run"))
-    assert status == 0 and "Going on after step" in stderr, stderr
+    assert status == 0 and "Continuing after step" in stderr, stderr
     assert_same_run(tmp_path / "run", unbroken)
 
 

@@ -62,7 +62,7 @@ def two(data, tmp_path_factory):  # noqa: F811
     path = tmp_path_factory.mktemp("two") / "run"
     status, stderr = ended(training(data, path, "--workers", "2", "--batch_size", "10"))
     assert status == 0, stderr
-    assert "20 steps of 20, 10 by each of 2 workers, into %s" % path in stderr
+    assert "20 steps of 20 clips, 10 by each of 2 workers, into %s" % path in stderr
     return path
 
 
@@ -118,7 +118,7 @@ def test_workers_and_environment_must_agree(data, monkeypatch):  # noqa: F811
     monkeypatch.setenv("TF_CONFIG", json.dumps(told))
     result = CliRunner().invoke(cli.cli, COMMAND + ["--data-path", data, "--workers", "2"])
     assert result.exit_code == 1
-    assert "--workers 2, and the environment says that 3 train together" in result.output
+    assert "--workers is 2, but the environment describes 3 workers" in result.output
 
 
 def test_workers_with_different_settings_are_refused(data, tmp_path):  # noqa: F811

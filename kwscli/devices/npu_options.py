@@ -1,14 +1,17 @@
-"""What an Ascend NPU can be asked for: the options of its TensorFlow adapter (`NpuOptimizer`) and their checks.
+"""The options of npu_bridge (its `NpuOptimizer`), and their checks.
 
-The adapter aborts at the first step for some wrong values and ignores unknown keys and wrong types in silence, so
-everything is checked without it, before a session exists. Names, types and releases were read from the sources of
-github.com/Ascend/tensorflow (branches r1.1 to master, for TensorFlow 1.15); no NPU has run them yet.
+For some wrong values, npu_bridge aborts at the first step; it ignores unknown keys and wrong types. So kws checks
+everything itself, before it opens a session. Names, types and releases are those in the source code of
+github.com/Ascend/tensorflow (branches r1.1 to master, for TensorFlow 1.15). No NPU has run them yet.
+
+A check takes what the user gave and returns the value for npu_bridge, or raises ValueError, which says what the value
+must be.
 """
 import difflib
 import json
 import os
 import re
-from typing import Callable, NamedTuple
+from typing import Any, Callable, Dict, Iterable, List, NamedTuple, Tuple
 
 RELEASES = ("r1.1", "r1.2", "r1.3") + tuple("r1.%d" % minor for minor in range(5, 16)) + ("master",)
 NEWEST = RELEASES[-1]
@@ -24,94 +27,111 @@ DUMP_MODES = "input", "output", "all"
 AOE_MODES = "1", "2", "4", "mdat"
 
 
-def nearest(word, words):
+def nearest(word: Any, words: Iterable[str]) -> str:
+    """A question that proposes the word most like this one; empty if no word is like it."""
     found = difflib.get_close_matches(str(word), list(words), 1)
-    return "; did you mean %s?" % found[0] if found else ""
+    return "did you mean %s?" % found[0] if found else ""
 
 
-def boolean(given):
+def _with_nearest(message, word, words):
+    return "; ".join(filter(None, [message, nearest(word, words)]))
+
+
+def boolean(given: Any) -> bool:
+    """True, False, 1 or 0."""
     found = {"true": True, "1": True, "false": False, "0": False}.get(str(given).lower())
     if found is None:
         raise ValueError("it must be True or False")
     return found
 
 
-def integer(minimum=0, maximum=2 ** 63 - 1):
+def integer(minimum: int = 0, maximum: int = 2 ** 63 - 1) -> Callable[[Any], int]:
+    """A check for integers in a range."""
+
     def check(given):
         if not re.fullmatch(r"-?\d+", str(given)) or not minimum <= int(given) <= maximum:
-            bounds = "of at least %d" % minimum if maximum > 2 ** 62 else "from %d to %d" % (minimum, maximum)
+            bounds = "that is at least %d" % minimum if maximum > 2 ** 62 else "from %d to %d" % (minimum, maximum)
             raise ValueError("it must be an integer " + bounds)
         return int(given)
 
     return check
 
 
-def one_of(*choices):
+def one_of(*choices: str) -> Callable[[Any], str]:
+    """A check for one of some words."""
+
     def check(given):
         if given not in choices:
-            raise ValueError("it must be one of " + ", ".join(choices) + nearest(given, choices))
+            raise ValueError(_with_nearest("it must be one of " + ", ".join(choices), given, choices))
         return given
 
     return check
 
 
-def text(given):
+def text(given: str) -> str:
+    """Any text but the empty one."""
     if not given:
         raise ValueError("it must not be empty")
     return given
 
 
-def byte_count(given):
-    """A number or a product of numbers: 26 * 1024 * 1024 * 1024."""
+def byte_count(given: str) -> str:
+    """A number or a product of numbers, such as 26 * 1024 * 1024 * 1024."""
     if not re.fullmatch(r"[1-9]\d*( *\* *[1-9]\d*)*", given):
         raise ValueError("it must be a number of bytes, such as 26*1024*1024*1024")
     return given
 
 
-def file(given):
+def file(given: str) -> str:
+    """The absolute path of a readable file."""
     if not os.path.isfile(given) or not os.access(given, os.R_OK):
-        raise ValueError("it must be a file that can be read")
+        raise ValueError("it must be a readable file")
     return os.path.abspath(given)
 
 
-def folder(given):
-    """A folder that is there, or can be made, and written."""
+def folder(given: str) -> str:
+    """The absolute path of a writable folder, which may not exist yet."""
     there = path = os.path.abspath(text(given))
     while not os.path.exists(there):
         there = os.path.dirname(there)
     if not os.path.isdir(there) or not os.access(there, os.R_OK | os.W_OK | os.X_OK):
-        raise ValueError("it must be a folder that can be written")
+        raise ValueError("it must be a writable folder")
     return path
 
 
-def json_object(given):
+def json_object(given: str) -> Dict[str, Any]:
+    """The value of a JSON object."""
     try:
         found = json.loads(given)
     except ValueError as error:
         raise ValueError("it must be JSON: %s" % error)
+    except RecursionError:
+        raise ValueError("it must be JSON with fewer levels")
     if not isinstance(found, dict):
         raise ValueError("it must be a JSON object: {...}")
     return found
 
 
-def json_file(given):
+def json_file(given: str) -> Tuple[str, Dict[str, Any]]:
+    """A file with a JSON object -> (its absolute path, the object)."""
     with open(file(given), encoding="utf-8", errors="replace") as opened:
         found = json_object(opened.read())
     return os.path.abspath(given), found
 
 
-def switches(given):
+def switches(given: str) -> str:
+    """A JSON file that turns fusions on and off -> its path."""
     return json_file(given)[0]
 
 
-def known_key(key, keys):
-    """Refuses a key of a JSON object that is none of those there are."""
+def known_key(key: str, keys: Iterable[str]) -> None:
+    """Refuse an unknown key of a JSON object."""
     if key not in keys:
-        raise ValueError('its key "%s" must be one of %s%s' % (key, ", ".join(keys), nearest(key, keys)))
+        raise ValueError(_with_nearest('its key "%s" must be one of %s' % (key, ", ".join(keys)), key, keys))
 
 
-def mixlist(given):
-    """Which kinds of operation change between float32 and float16: {"black-list": {"to-add": ["ReduceSumD"]}, ...}."""
+def mixlist(given: str) -> str:
+    """A JSON file that says which operators use float16, as {"black-list": {"to-add": ["ReduceSumD"]}, ...}."""
     path, lists = json_file(given)
     for name, edits in lists.items():
         known_key(name, ("black-list", "white-list", "gray-list"))
@@ -123,26 +143,26 @@ def mixlist(given):
     return path
 
 
-def dump_step(given):
-    """0|5|10-20, as the adapter reads it."""
+def dump_step(given: str) -> str:
+    """Steps as npu_bridge reads them: 0|5|10-20."""
     dump_steps(given)
     return given
 
 
-def dump_steps(given):
-    """0|5|10-20 -> [(first, last), ...], both inclusive."""
+def dump_steps(given: str) -> List[Tuple[int, int]]:
+    """0|5|10-20 -> [(first, last), ...], both included."""
     items = [re.fullmatch(r"(\d+)(?:-(\d+))?", item) for item in given.split("|")]
     if not all(items) or len(items) > 100:
         raise ValueError("it must be up to 100 steps or ranges, such as 0|5|10-20")
     ranges = [(int(item.group(1)), int(item.group(2) or item.group(1))) for item in items]
     for item, (first, last) in zip(items, ranges):
         if item.group(2) and first >= last:
-            raise ValueError("a range must go up, and %s does not" % item.group())
+            raise ValueError("the range %s must go up" % item.group())
     return ranges
 
 
-def shape_ranges(given):
-    """data:[1~8,490];getnext:[1~4,98,10],[1~4]: shapes that inputs can have, for those fed and those drawn."""
+def shape_ranges(given: str) -> str:
+    """The shapes of fed inputs and of those from an iterator: data:[1~8,490];getnext:[1~4,98,10],[1~4]."""
     shape = r"\[\d+(~\d+)?(,\d+(~\d+)?)*\]"
     some = r"(data|getnext):%s(,%s)*" % (shape, shape)
     if not re.fullmatch("%s(;%s)?" % (some, some), given.replace(" ", "")):
@@ -173,8 +193,8 @@ _PROFILING = dict(
 )
 
 
-def profiling_options(given):
-    """What a profiling measures: a JSON object of the keys above."""
+def profiling_options(given: str) -> str:
+    """What --profiling measures: a JSON object with the keys above."""
     found = json_object(given)
     for key, value in found.items():
         known_key(key, sorted(_PROFILING))
@@ -191,14 +211,14 @@ PROCESS, SESSION = "process", "session"
 
 
 class Option(NamedTuple):
-    """One key of the adapter's parameter_map."""
+    """One key of the parameter_map of npu_bridge's NpuOptimizer."""
 
-    field: str  # of the protobuf AttrValue: b, i, s
-    check: Callable  # value -> value of that field's type, or ValueError with what it must be
-    since: str = RELEASES[0]
-    scope: str = SESSION  # PROCESS: the first session of a process decides for all
-    flag: str = ""  # the flag of kws that sets it
-    instead: str = ""  # deprecated: what to use
+    field: str  # of the protobuf message AttrValue: b, i or s
+    check: Callable[[Any], Any]
+    since: str = RELEASES[0]  # the first release that knows it
+    scope: str = SESSION  # PROCESS: the first session of a process decides for all its sessions
+    flag: str = ""  # the option of kws that sets it
+    instead: str = ""  # what replaces it, if it is deprecated
 
 
 def _many(names, field, check, since=RELEASES[0], scope=SESSION):
@@ -237,7 +257,7 @@ OPTIONS = {
     "op_debug_config": Option("s", file, "r1.9", PROCESS),
     "graph_run_mode": Option("i", integer(0, 1), scope=PROCESS),
     "mix_compile_mode": Option("b", boolean),
-    "dynamic_input": Option("b", boolean, instead="the fixed shapes that kws has everywhere"),
+    "dynamic_input": Option("b", boolean, instead="the fixed shapes that kws always has"),
     "dynamic_graph_execute_mode": Option("s", one_of("lazy_recompile", "dynamic_execute"), "r1.3"),
     "dynamic_node_type": Option("i", integer(0, 1)),
     "buffer_optimize": Option("s", one_of("l2_optimize", "off_optimize")),
@@ -266,5 +286,5 @@ OPTIONS = {
             scope=PROCESS),
 }
 EXPERIMENTAL = Option("s", text)  # a key that begins with experimental_
-# Keys that once had another type.
+# Keys that had another type in older releases.
 BEFORE = {"jit_compile": Option("b", boolean, "r1.10")}

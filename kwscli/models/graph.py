@@ -10,7 +10,6 @@ import tensorflow.compat.v1 as tf
 
 from . import shapes
 
-NETWORK_VARIABLES = "network_variables"  # the collection of the variables that the layers make
 _DRAWN = 2 ** 24  # dropout draws integers below this
 
 
@@ -255,7 +254,7 @@ class GraphLayers:
         return self._variable(name, shape, tf.constant_initializer(start), trainable)
 
     def _variable(self, name, shape, initializer, trainable=True):
-        collections = [tf.GraphKeys.GLOBAL_VARIABLES, NETWORK_VARIABLES]
+        collections = [tf.GraphKeys.GLOBAL_VARIABLES, tf.GraphKeys.MODEL_VARIABLES]
         return tf.get_variable(
             name, shape, initializer=initializer, trainable=trainable, collections=collections
         )

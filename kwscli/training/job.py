@@ -1,7 +1,7 @@
-"""The flags of `kws train` -> what to train and where, everything checked that can be before TensorFlow is loaded."""
+"""The options of `kws train` -> a Job. Checks all that it can before TensorFlow is imported."""
 import dataclasses
 import os
-from typing import NamedTuple
+from typing import Any, Dict, NamedTuple, Tuple
 
 from .. import labels, models
 from ..console import say
@@ -17,51 +17,70 @@ from ..workers import cluster
 
 
 class Job(NamedTuple):
-    """A training: see `train.train`."""
+    """What to train, on what, and where the results go."""
 
     run_path: str
-    description: run_directory.Description
+    architecture: str
+    model_size_info: Tuple[int, ...]
+    features: feature_settings.FeatureSettings
+    data: DataSettings
+    train: TrainSettings
     device: DeviceSettings
+    data_path: str
+    start_checkpoint: str
     overwrite: bool
     check_nans: bool
     data_threads: int
     summaries_dir: str
     log_name: str
     cluster: cluster.Cluster
-    workers: int  # to start here; 1: this process trains
+    workers: int  # how many to start here; 1: this process trains
+
+    def description(self, data_sha256: str, tensorflow_version: str) -> run_directory.Description:
+        """What model.json says about this training, given the data that it uses."""
+        return run_directory.Description(
+            architecture=self.architecture,
+            model_size_info=self.model_size_info,
+            labels=labels.labels_of(self.data.wanted_words),
+            features=self.features,
+            data=self.data,
+            train=self.train,
+            data_path=self.data_path,
+            data_sha256=data_sha256,
+            start_checkpoint=self.start_checkpoint,
+            workers=self.cluster.size,
+            versions=run_directory.versions(tensorflow_version),
+        )
 
 
-def plan(values):
-    """Flags {name: value, None where not given} -> Job."""
+def plan(values: Dict[str, Any]) -> Job:
+    """Options {name: value, None where not given} -> Job."""
     together, workers = _workers(values["workers"])
     device = _own_gpu(pick(DeviceSettings, values), together, workers)
     number = npu_flags.device_number(values["device_id"])
     architecture = values["architecture"]
     size = models.chosen(architecture, values["model_size"], values["model_size_info"])
     data = pick(DataSettings, values)
-    description = run_directory.Description(
-        architecture=architecture,
-        model_size_info=size.model_size_info,
-        labels=labels.labels_of(data.wanted_words),
-        features=feature_settings.chosen(values, size.feature_settings),
-        data=data,
-        train=pick(TrainSettings, values),
-        data_path=os.path.abspath(values["data_path"]),
-        start_checkpoint=os.path.abspath(values["start_checkpoint"]) if values["start_checkpoint"] else "",
-        workers=together.size,
-    )
-    costs.count(architecture, description.model_size_info, description.features, len(description.labels))
-    run_path = values["train_dir"] or os.path.join("output", str(number))
-    if description.start_checkpoint:
-        _check_start(values["start_checkpoint"], run_path, values["overwrite"])
+    features = feature_settings.chosen(values, size.feature_settings)
+    train = pick(TrainSettings, values)
+    costs.count(architecture, size.model_size_info, features, len(labels.labels_of(data.wanted_words)))
+    run_path, start = values["train_dir"] or os.path.join("output", str(number)), values["start_checkpoint"]
+    if start:
+        _check_start(start, run_path, values["overwrite"])
     return Job(
         run_path=run_path,
-        description=description,
+        architecture=architecture,
+        model_size_info=size.model_size_info,
+        features=features,
+        data=data,
+        train=train,
         device=device,
+        data_path=os.path.abspath(values["data_path"]),
+        start_checkpoint=os.path.abspath(start) if start else "",
         overwrite=values["overwrite"],
         check_nans=values["check_nans"],
         data_threads=values["data_threads"] or 2,
-        summaries_dir=values["summaries_dir"],
+        summaries_dir=values["summaries_dir"] or "",
         log_name="train_%d.log" % number,
         cluster=together,
         workers=workers,
@@ -69,41 +88,52 @@ def plan(values):
 
 
 def _check_start(path, run_path, overwrite):
-    """Refuse a start that cannot be read, or that the run would overwrite; a run that goes on needs it no more."""
+    """Refuse a start checkpoint that this run would overwrite, or that kws cannot read.
+
+    A run that continues does not read it again, so it may be gone by then.
+    """
     start = os.path.realpath(path)
     if os.path.realpath(run_path) == (start if os.path.isdir(start) else os.path.dirname(start)):
-        raise KwsError("--start-checkpoint %s is in %s, where this run would go; choose another --train-dir"
-                       % (path, run_path))
+        raise KwsError(
+            "--start-checkpoint %s is in %s, which is also the train dir of this run" % (path, run_path),
+            "choose another --train-dir",
+        )
     if overwrite or not run_directory.read_state(run_path)[1]:
         run_directory.resolve(path)
 
 
 def _workers(asked):
-    """(the Cluster that this process is of, how many processes it is to start: 1 where it is one of several)."""
+    """(the Cluster that this process belongs to, how many workers it has to start).
+
+    The second is 1 if this process is a worker itself.
+    """
     if (asked or 1) > 1 and cluster.table_to_start():
         return cluster.ALONE, asked
     together = cluster.of()
     if together.size > 1 and asked not in (None, together.size):
-        raise KwsError("--workers %d, and the environment says that %d train together; leave --workers out"
-                       % (asked, together.size))
+        raise KwsError(
+            "--workers is %d, but the environment describes %d workers" % (asked, together.size), "leave --workers out"
+        )
     return together, 1 if together.size > 1 else asked or 1
 
 
 def _own_gpu(device, together, workers):
-    """Workers on one machine take its GPUs in turn; NPUs are named by the rank table."""
+    """Give each worker on a machine its own GPU. The rank table gives workers their NPUs."""
     if device.device_id is not None and (together.hccl or workers > 1):
-        raise KwsError("--device-id %d is one device, and several workers train here, each on its own; leave it out"
-                       % device.device_id)
+        raise KwsError(
+            "--device-id %d names one device, but several workers train here and each needs its own" % device.device_id,
+            "leave it out",
+        )
     if together.size == 1 or together.hccl or device.device_id is not None:
         return device
     return dataclasses.replace(device, device_id=together.local_ranks.index(together.rank))
 
 
-def ensure_prepared(data_path, job):
-    """As the seed's training does, unpack an archive that is there and was not prepared yet."""
+def ensure_prepared(data_path: str, job: Job) -> None:
+    """Prepare the recordings in a folder that holds no prepared data yet, as the reference's training does."""
     if dataset.is_prepared(data_path):
         return
     source = prepare.find_source(data_path)
     say("Preparing %s first." % source)
-    settings = PrepareSettings(sample_rate=job.description.features.sample_rate)
+    settings = PrepareSettings(sample_rate=job.features.sample_rate)
     say(str(prepare.prepare(source, data_path, settings, wait=job.cluster.size > 1)))  # others may share the folder

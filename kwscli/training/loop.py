@@ -1,11 +1,10 @@
-"""`kws train`: the loop, from the first batch to the summary; stopped at any moment, the same command goes on."""
+"""The training loop of `kws train`. The same command continues a training that was stopped at any moment."""
 import contextlib
-import dataclasses
 import math
 import os
 import platform
 import time
-from typing import NamedTuple
+from typing import Any, Dict, NamedTuple, Optional
 
 import numpy as np
 import tensorflow.compat.v1 as tf
@@ -14,93 +13,95 @@ from .. import interrupts
 from ..classifiers.classifier import BATCH
 from ..console import Progress, say
 from ..data import batches, dataset
-from ..devices import session
+from ..devices.choose import choose
 from ..errors import Interrupted, KwsError
 from ..metrics import Result
 from ..runs import checkpoint, run_directory
-from ..runs.description import versions
 from ..settings import to_json
 from ..sound.features import features
 from ..workers.collective import Collective
+from .job import Job
 from .tensorboard import Summaries
-from .training_session import Engine, NotANumber
+from .training_session import NotANumber, TrainingSession
 
 METRICS_EVERY = 10  # steps from one line of metrics.jsonl to the next
 BATCHES_AHEAD = 4
 
 
 class Outcome(NamedTuple):
-    """What came of a training: the validation's best, the test of those weights, and how long it took."""
+    """The result of a training."""
 
     run_path: str
     best_step: int
-    best_accuracy: float
-    test: Result
+    best_accuracy: float  # on validation clips; NaN if there are none
+    test: Optional[Result]  # of the best weights; None if there are no testing clips
     step_count: int
     loss: float
-    seconds: float  # in training steps, over all its parts
-    total_seconds: float  # of this process, start to end
+    seconds: float  # in training steps, over all processes that worked on this run
+    total_seconds: float  # of this process
 
 
-class _Features:
-    """The features of this rank's part of a split, computed once: [n, frame_count, channel_count]."""
+class _Split(NamedTuple):
+    """This rank's part of a split."""
 
-    def __init__(self, data, description, split, threads, cluster):
-        clips = batches.EvaluationSet(data, description.data.wanted_words, description.features, split)
-        if len(clips):
-            say("Measured on %s." % clips)
-        mine = np.arange(cluster.rank, len(clips), cluster.size)
-        parts = [mine[start : start + BATCH] for start in range(0, len(mine), BATCH)]
-        computed = list(
-            batches.Ahead(lambda rows: features(clips.clips(rows), description.features), parts, threads, threads + 1)
-        )
-        self.count, self.targets = len(clips), clips.targets[mine]
-        self.features = np.concatenate(computed) if computed else None
+    count: int  # clips of all ranks
+    targets: np.ndarray  # [n] int
+    features: Optional[np.ndarray]  # [n, frame_count, channel_count]; None if n is 0
 
 
-def train(job):
-    """Train what a `plan.Job` says into its run directory, or go on with what is there -> Outcome."""
-    started, description = time.monotonic(), job.description
-    shares = description.data.validation_percentage, description.data.testing_percentage
-    data = dataset.load(description.data_path, *shares)
+def train(job: Job) -> Outcome:
+    """Train into the run directory of a job, or continue the run that is there."""
+    started = time.monotonic()
+    shares = job.data.validation_percentage, job.data.testing_percentage
+    data = dataset.load(job.data_path, *shares)
     stream = batches.TrainingStream(
-        data, description.data, description.features, description.train.batch_size, description.train.seed,
-        job.cluster.rank, job.cluster.size,
+        data, job.data, job.features, job.train.batch_size, job.train.seed, job.cluster.rank, job.cluster.size
     )
-    description = dataclasses.replace(
-        description, data_sha256=data.info["sha256"], versions=versions(tf.__version__)
-    )
-    job = job._replace(description=description)
+    description = job.description(data.info["sha256"], tf.__version__)
     with Collective(job.cluster) as collective:
-        collective.check_same(_comparable(job))
-        job = job._replace(summaries_dir=job.summaries_dir if collective.rank == 0 else None)
+        collective.check_same(_comparable(job, description))
         with collective.folder(job.run_path) as path, \
                 run_directory.opened(path, description, job.log_name, job.overwrite) as directory:
-            goes_on = collective.any(bool(directory.checkpoints))
-            start = "" if goes_on else description.start_checkpoint
-            device = session.choose(job.device)
-            with interrupts.sigterm_closes(), session.blamed(device), \
-                    Engine(job, device, _data_folder(job), collective, start) as engine:
-                splits = {
-                    split: _Features(data, description, split, job.data_threads, job.cluster)
-                    for split in dataset.SPLITS[1:]
-                }
-                with contextlib.closing(_Trainer(engine, directory, stream, splits, job, collective)) as trainer:
-                    trainer.train()
-                    outcome = trainer.finish(started)
+            outcome = _train_in(directory, job, data, stream, collective, started)
             directory.finish(summary_of(outcome, description, collective.size))
             return outcome
 
 
+def _train_in(directory, job, data, stream, collective, started):
+    """Train into an open run directory -> Outcome."""
+    continues = collective.any(bool(directory.checkpoints))
+    start = "" if continues else job.start_checkpoint
+    device = choose(job.device)
+    with interrupts.sigterm_closes(), device.blamed(), \
+            TrainingSession(job, directory.description, device, _data_folder(job), collective, start) as session:
+        splits = {split: _split_of(data, split, job) for split in dataset.SPLITS[1:]}
+        with _Trainer(session, directory, stream, splits, job, collective) as trainer:
+            trainer.train()
+            return trainer.finish(started)
+
+
+def _split_of(data, split, job):
+    """The _Split of prepared data by its name."""
+    clips = batches.EvaluationSet(data, job.data.wanted_words, job.features, split)
+    if len(clips):
+        say("Measured on %s." % clips)
+    mine = np.arange(job.cluster.rank, len(clips), job.cluster.size)
+    parts = [mine[start : start + BATCH] for start in range(0, len(mine), BATCH)]
+    computed = list(batches.Ahead(
+        lambda rows: features(clips.clips(rows), job.features), parts, job.data_threads, job.data_threads + 1
+    ))
+    return _Split(len(clips), clips.targets[mine], np.concatenate(computed) if computed else None)
+
+
 def _data_folder(job):
-    """Where this worker's dumps and traces go."""
+    """The folder for this worker's dumps and traces."""
     folder = job.device.data_save_path or os.path.join(job.run_path, "data")
     return folder if job.cluster.size == 1 else os.path.join(folder, "worker-%d" % job.cluster.rank)
 
 
-def _comparable(job):
-    """What must be the same on every worker, by name; data may lie elsewhere as long as they are the same."""
-    values = dict(job.description.to_json(), device=to_json(job.device), check_nans=job.check_nans)
+def _comparable(job, description):
+    """{name: value} of what all workers must have in common. Equal data may have another path on each."""
+    values = dict(description.to_json(), device=to_json(job.device), check_nans=job.check_nans)
     del values["data_path"], values["start_checkpoint"]
     groups = [one if isinstance(one, dict) else {name: one} for name, one in values.items()]
     own = "device_id", "data_save_path"
@@ -108,99 +109,124 @@ def _comparable(job):
 
 
 class _Trainer:
-    """The loop over the steps, and what it writes down."""
+    """The loop over the steps, and what it writes to the run directory; a context manager."""
 
-    def __init__(self, engine, directory, stream, splits, job, collective):
-        self._collective, self._run_path = collective, job.run_path  # which is the directory's on rank 0 only
-        self._engine, self._directory, self._stream, self._splits = engine, directory, stream, splits
-        self._settings, self._labels, self._threads = job.description.train, job.description.labels, job.data_threads
+    def __init__(self, session, directory, stream, splits, job, collective):
+        self._session, self._directory, self._stream, self._splits = session, directory, stream, splits
+        self._job, self._collective, self._settings = job, collective, job.train
         self._step, self._seconds, self._waited, self._best = 0, 0.0, 0.0, None
         self._saved = None  # the step of the last checkpoint
         self._loss = self._accuracy = float("nan")
+
+    def __enter__(self):
         self._started = time.monotonic()
-        self._announce(job)
-        self._go_on()
+        self._announce()
+        self._continue()
         self._check_stride()
-        self._summaries = Summaries(job.summaries_dir or directory.file("summaries"), self._step)
+        # Only rank 0's events are of use; the directory of other ranks is temporary.
+        chosen = self._job.summaries_dir if self._collective.rank == 0 else ""
+        self._summaries = Summaries(chosen or self._directory.file("summaries"), self._step)
+        self._summaries.open()
+        return self
 
-    def _check_stride(self):
-        """Phases, and what is left of them, must be whole numbers of calls."""
-        stride = self._engine.stride
-        for steps in self._settings.how_many_training_steps:
-            if steps % stride:
-                raise KwsError("--how-many-training-steps %d is no multiple of --iterations-per-loop %d; change either"
-                               % (steps, stride))
-        if self._step % stride:
-            raise KwsError("%s was saved after step %d, which is no multiple of --iterations-per-loop %d; go on with "
-                           "one that divides it, such as 1" % (self._run_path, self._step, stride))
+    def __exit__(self, *error):
+        self._summaries.close()
 
-    def _announce(self, job):
-        together = ", %d by each of %d workers" % (self._settings.batch_size, job.cluster.size)
-        say("Training %s (%s weights) on %s: %s clips an epoch, %s steps of %d%s, into %s." % (
-            job.description.architecture, "{:,}".format(self._engine.weight_count), self._engine.device.name,
+    def _announce(self):
+        job, batch_size = self._job, self._settings.batch_size
+        together = ", %d by each of %d workers" % (batch_size, job.cluster.size) if job.cluster.size > 1 else ""
+        say("Training %s (%s weights) on %s: %s clips per epoch, %s steps of %d clips%s, into %s." % (
+            job.architecture, "{:,}".format(self._session.weight_count), self._session.device.name,
             "{:,}".format(self._stream.epoch_size), "{:,}".format(self._settings.step_count), self._global_batch(),
-            together if job.cluster.size > 1 else "", job.run_path,
+            together, job.run_path,
         ))
 
     def _global_batch(self):
         return self._settings.batch_size * self._collective.size
 
-    def _go_on(self):
-        """Go on from the last whole checkpoint, if there is one; rank 0's, on all."""
-        found = None
-        for entry in reversed(self._directory.checkpoints):
-            try:
-                self._engine.restore(self._directory.prefix(entry.step))
-                found = entry
-                break
-            except checkpoint.UnreadableCheckpoint as error:
-                say("%s; using the one before." % error)
-        if self._directory.checkpoints and not found:
-            raise KwsError("no checkpoint in %s can be read; train anew with --overwrite" % self._directory.path)
-        found = self._collective.shared(found)
+    def _continue(self):
+        """Continue from the last readable checkpoint of rank 0, if there is one."""
+        found = self._collective.shared(self._restore())
         found = found and run_directory.Checkpoint(*found)
-        self._engine.share()
+        self._session.share()
         self._directory.go_on_from(found)
         if found:
             self._step, self._seconds, self._loss = found.step, found.seconds, found.loss
             self._saved = found.step
             self._best = (found.best_step, found.best_accuracy) if found.best_step else None
-            say("Going on after step %d of %d in %s." % (self._step, self._settings.step_count, self._directory.path))
+            say("Continuing after step %d of %d in %s."
+                % (self._step, self._settings.step_count, self._directory.path))
+
+    def _restore(self):
+        """Read the last readable checkpoint -> its run_directory.Checkpoint, None where the run has none yet."""
+        for entry in reversed(self._directory.checkpoints):
+            try:
+                self._session.restore(self._directory.prefix(entry.step))
+                return entry
+            except checkpoint.UnreadableCheckpoint as error:
+                say("%s; using the one before." % error)
+        if self._directory.checkpoints:
+            raise KwsError("no checkpoint in %s can be read" % self._directory.path, "use --overwrite to train anew")
+        return None
+
+    def _check_stride(self):
+        """Refuse phases, and a rest of a phase, that are not a whole number of calls."""
+        stride = self._session.stride
+        for steps in self._settings.how_many_training_steps:
+            if steps % stride:
+                raise KwsError(
+                    "--how-many-training-steps %d is not a multiple of --iterations-per-loop %d" % (steps, stride),
+                    "change one of them",
+                )
+        if self._step % stride:
+            raise KwsError(
+                "%s was saved after step %d, which is not a multiple of --iterations-per-loop %d"
+                % (self._job.run_path, self._step, stride),
+                "use a value that divides the step, such as 1",
+            )
 
     def train(self):
-        """Every step that is left."""
+        """Make all steps that are left."""
         settings = self._settings
         steps = range(self._step + 1, settings.step_count + 1)
-        # Workers on CPUs share their cores with these threads; who is late with its step keeps all the others waiting.
-        step_back = self._collective.size > 1 and self._engine.device.kind == "cpu"
+        # All workers wait for the slowest one, so where threads that make batches share its cores they give way.
+        step_back = self._collective.size > 1 and self._session.device.shares_cores
         with contextlib.closing(
-            batches.Ahead(self._stream.batch, steps, self._threads, BATCHES_AHEAD, step_back)
+            batches.Ahead(self._stream.batch, steps, self._job.data_threads, BATCHES_AHEAD, step_back)
         ) as stream, interrupts.StopRequest() as request, Progress(
             "training", settings.step_count, unit="steps", initial=self._step
         ) as progress:
-            self._engine.feed_from(self._timed(stream))
+            self._session.feed_from(self._timed(stream))
             since = self._seconds, self._step
             while self._step < settings.step_count:
                 before = self._step
                 self._advance()
-                stop = self._collective.any(request.received or 0)  # all after the same step
+                stop = self._collective.any(request.received or 0)  # all workers stop after the same step
                 note = ""
                 if self._passed(before, METRICS_EVERY):
                     note, since = self._tell(*since), (self._seconds, self._step)
                 progress.update(self._step - before, note)
-                if self._passed(before, settings.eval_step_interval):
-                    self._validate()
-                elif self._passed(before, settings.save_interval) or stop:
-                    self._save()
-                if stop:
-                    self._stop(stop)
+                self._keep(before, stop)
+
+    def _keep(self, before, stop):
+        """Validate and save where that is due after step `before`. stop: the signal that ends the training, if any."""
+        if self._passed(before, self._settings.eval_step_interval):
+            self._validate()
+        elif self._passed(before, self._settings.save_interval) or stop:
+            self._save()
+        if stop:
+            raise Interrupted(
+                "stopped after step %d of %d, saved in %s"
+                % (self._step, self._settings.step_count, self._last_checkpoint()),
+                "the same command continues from there", stop,
+            )
 
     def _passed(self, before, interval):
-        """Whether a multiple of `interval` lies in the steps just made, or they were the last."""
+        """Whether the steps after `before` contain a multiple of `interval`, or the last step."""
         return self._step // interval > before // interval or self._step == self._settings.step_count
 
     def _timed(self, stream):
-        """The batches of a stream, the waiting for them counted."""
+        """Yield the batches of a stream, and count the time that training waits for them."""
         for batch in stream:
             self._waited += time.monotonic() - self._asked
             yield batch
@@ -210,10 +236,10 @@ class _Trainer:
         began = self._asked = time.monotonic()
         rate = self._settings.rate_at(self._step + 1)
         try:
-            self._loss, self._accuracy = self._engine.advance(self._step + 1, rate)
+            self._loss, self._accuracy = self._session.advance(self._step + 1, rate)
         except NotANumber as error:
             self._not_a_number(self._step + 1, error)
-        self._step += self._engine.stride
+        self._step += self._session.stride
         self._seconds += time.monotonic() - began
         self._directory.log(
             "Step #%d: rate %f, accuracy %.1f%%, cross entropy %f"
@@ -221,18 +247,18 @@ class _Trainer:
         )
 
     def _tell(self, seconds_before, step_before):
-        """Where training is, for metrics.jsonl, TensorBoard and the progress line."""
+        """Write loss, accuracy and speed to metrics.jsonl and TensorBoard -> the note for the progress line."""
         elapsed = max(1e-9, self._seconds - seconds_before)
         values = {
             "loss": self._loss,
             "accuracy": self._accuracy,
             "learning_rate": self._settings.rate_at(self._step),
             "examples_per_second": (self._step - step_before) * self._global_batch() / elapsed,
-            "skipped_steps": self._engine.skipped(self._step),
+            "skipped_steps": self._session.skipped(self._step),
             "elapsed": time.monotonic() - self._started,
         }
         speed = "%.0f examples/s" % values["examples_per_second"]
-        if self._engine.stride == 1:  # else the device draws batches by itself, and nobody sees it wait
+        if self._session.stride == 1:  # otherwise the device reads batches itself, and its waiting is unknown
             values["data_wait"] = self._waited / elapsed
             speed += ", %.0f %% of the time waiting for data" % (100 * values["data_wait"])
         self._waited = 0.0
@@ -258,62 +284,55 @@ class _Trainer:
         self._save()
 
     def _evaluate(self, split):
-        """The Result of the present weights on a split, None where it has no clips."""
+        """The Result of the current weights on a split, None if it has no clips."""
         clips = self._splits[split]
         if not clips.count:
-            say("No %s clips: nothing to judge the network by; raise --%s-percentage." % (split, split))
+            say("There are no %s clips to measure the network with; raise --%s-percentage." % (split, split))
             return None
-        self._engine.share()
-        scores = self._engine.scores(clips.features) if len(clips.targets) else np.zeros((0, len(self._labels)))
-        mine = Result.of(self._labels, clips.targets, scores)
+        self._session.share()
+        label_names = self._directory.description.labels
+        scores = self._session.scores(clips.features) if len(clips.targets) else np.zeros((0, len(label_names)))
+        mine = Result.of(label_names, clips.targets, scores)
         return mine._replace(confusion=self._collective.sum(mine.confusion))
 
     def _save(self):
         try:
-            self._engine.check_weights()
+            self._session.check_weights()
         except NotANumber as error:
             self._not_a_number(self._step, error)
         self._summaries.flush()
-        self._directory.save(self._step, self._seconds, self._loss, self._best, self._engine.save)
+        self._directory.save(self._step, self._seconds, self._loss, self._best, self._session.save)
         self._saved = self._step
 
     def _last_checkpoint(self):
         if self._saved is None:
             return "none yet"
-        return os.path.join(self._run_path, run_directory.checkpoint_name(self._directory.description, self._saved))
+        name = run_directory.checkpoint_name(self._directory.description, self._saved)
+        return os.path.join(self._job.run_path, name)  # on other ranks than 0, the directory has another path
 
     def _not_a_number(self, step, reason):
         raise KwsError(
-            "training diverged at step %d: %s. The last good checkpoint is %s; try a lower --learning-rate"
-            % (step, reason, self._last_checkpoint())
-        )
-
-    def _stop(self, number):
-        raise Interrupted(
-            "stopped after step %d of %d, saved in %s"
-            % (self._step, self._settings.step_count, self._last_checkpoint()),
-            "the same command goes on from there", number,
+            "training diverged at step %d: %s. The last good checkpoint is %s"
+            % (step, reason, self._last_checkpoint()),
+            "try a lower --learning-rate",
         )
 
     def finish(self, started):
-        """Test the best weights -> Outcome."""
+        """Test the best weights -> Outcome. started: when the process began."""
         best_step, best_accuracy = self._best or (self._step, math.nan)
         if best_step != self._step:
-            self._engine.restore(self._directory.prefix(best_step))
+            self._session.restore(self._directory.prefix(best_step))
         result = self._evaluate("testing")
         if result:
             self._directory.log("Final test accuracy = %.1f%% (N=%d)" % (100 * result.accuracy, result.count))
         return Outcome(
-            self._run_path, best_step, best_accuracy, result, self._step, self._loss, self._seconds,
+            self._job.run_path, best_step, best_accuracy, result, self._step, self._loss, self._seconds,
             time.monotonic() - started,
         )
 
-    def close(self):
-        self._summaries.close()
 
-
-def summary_of(outcome, description, rank_count=1):
-    """The seed's summary: {key: value}, under the names that people grep for."""
+def summary_of(outcome: Outcome, description: run_directory.Description, rank_count: int = 1) -> Dict[str, Any]:
+    """The summary {key: value} of a run, with the keys of the reference's log."""
     batch_size = description.train.batch_size
     fps = outcome.step_count * batch_size * rank_count / max(1e-9, outcome.seconds)
     return {

@@ -1,61 +1,77 @@
-"""One network in one session on one device: it makes training steps, scores, saves and restores."""
+"""One network in one session on one device: it makes training steps, computes scores, saves and restores."""
 import contextlib
+from typing import Iterator, Tuple
 
 import numpy as np
 import tensorflow.compat.v1 as tf
 
 from ..classifiers.classifier import BATCH, in_full_batches
 from ..console import say
-from ..devices import session
+from ..devices.device import Device
+from ..devices.device_settings import DeviceSettings
+from ..devices.optimizer import skipped_steps
 from ..errors import KwsError
 from ..models import network
 from ..runs import checkpoint, run_directory
+from ..workers.collective import Collective
+from . import recipe, tensors
 from .diagnostics import Diagnostics
+from .job import Job
 
 
 class NotANumber(KwsError):
-    """The loss, or a tensor on the way to it or to a weight, is not a number any more."""
+    """The loss, a weight or a tensor between them is infinite or not a number."""
 
 
-class Engine(contextlib.ExitStack):
-    """The graphs of a `plan.Job` and the session they run in; closed as a context manager.
+class TrainingSession:
+    """The graphs of a training and the session that they run in; a context manager.
 
-    device: a `session.Device`. folder: where dumps and traces go. collective: what it does with other workers.
-    start: a run or checkpoint whose weights it begins with.
-    stride: training steps that one `advance` makes, more than 1 only on an NPU.
+    folder: for dumps and traces. collective: what the workers do together. start: the run or checkpoint whose weights
+    the training starts with; "" for random weights.
     """
 
-    def __init__(self, job, device, folder, collective, start=""):
-        super().__init__()
-        self._collective = collective
-        self.description, self.device = job.description, device
-        collective.check_device(self.device.kind, self.device.number)
-        for line in session.notes(self.device, job.device):
-            say(line)
-        self.stride = job.device.iterations_per_loop if self.device.kind == "npu" else 1
+    def __init__(
+        self, job: Job, description: run_directory.Description, device: Device, folder: str, collective: Collective,
+        start: str = "",
+    ) -> None:
+        self._job, self.description, self.device = job, description, device
+        self._folder, self._collective, self._start = folder, collective, start
+        # What kws itself records; a device that dumps and traces by itself has read these settings, too.
+        self._recorded = DeviceSettings() if device.diagnoses_itself else job.device
+        self.stride = job.device.iterations_per_loop if device.sinks else 1  # training steps per `advance`
+        self.weight_count = 0  # known when the session is open
         self._rate, self._upcoming = None, None
-        with tf.Graph().as_default() as graph:
-            self._build(job)
-            proto = session.config(self.device, job.device, folder)
-            collective.start(proto)
-            self._session = session.open_session(graph, self.device, proto, collective.target)
-            self.callback(self._session.close)
-            try:
-                self._start(start)
-            except BaseException:
-                self.close()
-                raise
-            self._diagnostics = Diagnostics(job.device, folder, self._training, self.device.kind == "npu")
-            self.push(lambda kind, error, trace: self._diagnostics.finish(kind))
-            graph.finalize()
+        self._stack = contextlib.ExitStack()
 
-    def _build(self, job):
-        description = self.description
+    def __enter__(self) -> "TrainingSession":
+        self._collective.check_device(self.device.kind, self.device.number)
+        for line in self.device.notes(self._job.device):
+            say(line)
+        with contextlib.ExitStack() as stack, tf.Graph().as_default() as graph:
+            self._build()
+            proto = self.device.config(self._job.device, self._folder)
+            self._collective.start(proto)
+            self._session = self.device.open_session(graph, proto, self._collective.target)
+            stack.callback(self._session.close)
+            self._set_first_values()
+            self._make_callable()
+            self._diagnostics = Diagnostics(self._recorded, self._folder, self._training)
+            self._diagnostics.open()
+            stack.push(lambda kind, error, trace: self._diagnostics.finish(kind))
+            graph.finalize()
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(self, *error) -> None:
+        self._stack.__exit__(*error)
+
+    def _build(self):
+        description, settings = self.description, self._job.device
         tf.set_random_seed(description.train.seed)
         self._iterator = self._batches_from_host() if self.stride > 1 else None
-        own = session.optimizer_of(self.device, job.device, self._collective.size)
-        self._training = network.training(
-            description, lambda rate: self._collective.optimizer(own(rate)),
+        optimizer_of = self.device.optimizer(settings, self._collective.size)
+        self._training = recipe.training(
+            description, lambda rate: self._collective.optimizer(optimizer_of(rate)),
             self._iterator and self._iterator.get_next(), self._collective.rank,
         )
         self._inference = network.inference(description, BATCH)
@@ -63,63 +79,69 @@ class Engine(contextlib.ExitStack):
         variables = network.variables_of(description)
         self.weight_count = sum(variable.shape.num_elements() for variable in tf.trainable_variables())
         self._all_finite = tf.reduce_all([tf.reduce_all(tf.is_finite(variable)) for variable in variables])
-        checked = job.check_nans or (job.device.over_dump and self.device.kind != "npu")
-        # A scaled loss is meant to overflow in the gradients now and then: such a step is left out, nothing is wrong.
-        scaled = session.scales_loss(self.device, job.device)
-        to_check = self._training._replace(gradients=()) if scaled else self._training
-        self._checks = network.numeric_checks(to_check) if checked else tf.no_op()
+        self._checks = self._numeric_checks()
         self._shared = self._collective.broadcast(tf.global_variables())
         self._initialise = network.initialiser()
 
     def _batches_from_host(self):
-        """An iterator that an NPU draws batches from by itself, many a call."""
-        types, shapes = network.batch_spec(self.description)
+        """An iterator from which the device reads the batches of many steps in one call."""
+        types, shapes = recipe.batch_spec(self.description)
         batches = tf.data.Dataset.from_generator(lambda: self._upcoming, types, shapes)
         return tf.data.make_initializable_iterator(batches)
 
-    def _start(self, checkpoint_or_run):
+    def _numeric_checks(self):
+        if not (self._job.check_nans or self._recorded.over_dump):
+            return tf.no_op()
+        # With a scaled loss, gradients may overflow now and then: the optimiser skips such a step.
+        scaled = self.device.scales_loss(self._job.device)
+        return tensors.numeric_checks(self._training._replace(gradients=()) if scaled else self._training)
+
+    def _set_first_values(self):
         self._session.run(self._initialise)
-        if checkpoint_or_run:
-            checkpoint.start_from(self._session, run_directory.resolve(checkpoint_or_run)[1], self.description)
+        if self._start:
+            checkpoint.start_from(self._session, run_directory.resolve(self._start)[1], self.description)
+
+    def _make_callable(self):
         training = self._training
-        step = session.sink(self.device, self._session, training.step, self.stride)
+        step = self.device.sink(self._session, training.step, self.stride)
         self._fetches = [training.loss, training.logits, training.targets, step, self._checks]
         self._fed = [] if self._iterator else [training.features, training.targets]
         self._call = self._session.make_callable(self._fetches, self._fed)
 
-    def feed_from(self, batches):
-        """Say where `advance` gets its batches: an iterator of (features, targets)."""
+    def feed_from(self, batches: Iterator[Tuple[np.ndarray, np.ndarray]]) -> None:
+        """Set the iterator of (features, targets) from which `advance` takes its batches."""
         self._upcoming = batches
         if self._iterator:
             self._session.run(self._iterator.initializer)
 
-    def advance(self, step, rate):
-        """Make `stride` training steps, the first of them `step`, at a learning rate.
+    def advance(self, step: int, rate: float) -> Tuple[float, float]:
+        """Make `stride` training steps at a learning rate, the first of them `step`.
 
-        -> (loss, accuracy) of the last one's batch. Raises NotANumber.
+        Returns (loss, accuracy) of the last batch. Raises NotANumber.
         """
         if rate != self._rate:
             self._session.run(self._training.set_rate, {self._training.new_rate: rate})
             self._rate = rate
         batch = next(self._upcoming) if self._fed else ()
         try:
-            with self._collective.watched():
-                if self._diagnostics.wants(step):
-                    values = self._diagnostics.run(self._session, step, self._fetches, dict(zip(self._fed, batch)))
-                else:
-                    values = self._call(*batch)
+            loss, logits, targets = self._run(step, batch)[:3]
         except tf.errors.InvalidArgumentError as error:
             named = [line for line in str(error.message).splitlines() if line.startswith("in ")]
-            if not named:  # of a numeric check, a line names the tensor
+            if not named:  # the error is not from a numeric check, which names its tensor
                 raise
             names = self._diagnostics.overflow(self._session, step, dict(zip(self._fed, batch)))
             raise NotANumber("%s is not finite" % names[0] if names else named[0])
-        loss, logits, targets = values[:3]
         if not np.isfinite(loss):
-            raise NotANumber("the loss is %s; --check-nans tells where it comes from" % loss)
+            raise NotANumber("the loss is %s" % loss, "--check-nans finds the tensor that causes it")
         return float(loss), float(np.mean(np.argmax(logits, axis=1) == targets))
 
-    def scores(self, features):
+    def _run(self, step, batch):
+        with self._collective.watched():
+            if self._diagnostics.wants(step):
+                return self._diagnostics.run(self._session, step, self._fetches, dict(zip(self._fed, batch)))
+            return self._call(*batch)
+
+    def scores(self, features: np.ndarray) -> np.ndarray:
         """features [n, frame_count, channel_count] -> scores [n, label_count]."""
 
         def run_batch(rows):
@@ -127,25 +149,25 @@ class Engine(contextlib.ExitStack):
 
         return in_full_batches(run_batch, features)
 
-    def skipped(self, step):
-        """How many of the first `step` steps were left out because their gradients overflowed."""
-        return session.skipped_steps(self._session, step)
+    def skipped(self, step: int) -> int:
+        """How many of the first `step` steps changed no weight, because their gradients overflowed."""
+        return skipped_steps(self._session, step)
 
-    def save(self, prefix):
-        """Write everything needed to go on from here; `check_weights` first."""
+    def save(self, prefix: str) -> None:
+        """Write everything that the training needs to continue. Call `check_weights` first."""
         self._writer.write(self._session, prefix)
 
-    def check_weights(self):
-        """Raises NotANumber where a weight or an average is none."""
+    def check_weights(self) -> None:
+        """Raise NotANumber if a weight or a moving average is infinite or not a number."""
         if not self._session.run(self._all_finite):
-            raise NotANumber("the weights are no longer numbers")
+            raise NotANumber("a weight is infinite or not a number")
 
-    def restore(self, prefix):
-        """Take back what `save` wrote, on rank 0: `share` it. Raises checkpoint.UnreadableCheckpoint."""
+    def restore(self, prefix: str) -> None:
+        """Read on rank 0 what `save` wrote; then call `share`. Raises checkpoint.UnreadableCheckpoint."""
         if self._collective.rank == 0:
             self._writer.read(self._session, prefix)
 
-    def share(self):
-        """Give every worker rank 0's variables: what was restored, and averages of batch norm, each worker's own."""
+    def share(self) -> None:
+        """Give all workers the variables of rank 0: those it restored, and its moving averages of batch norm."""
         with self._collective.watched():
             self._session.run(self._shared)

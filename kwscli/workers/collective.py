@@ -1,6 +1,6 @@
 """What the workers of a cluster do together: average gradients, share variables, and agree on values.
 
-TensorFlow's own gRPC collectives carry gradients and variables; on Ascend NPUs HCCL does (see `session`). Everything
+TensorFlow's own gRPC collectives carry gradients and variables; on Ascend NPUs HCCL does (see `npu_adapter`). Everything
 else goes through `peers`. With a single worker all of this does nothing. TensorFlow's gRPC has neither encryption nor
 authentication.
 """
@@ -14,7 +14,7 @@ import numpy as np
 import tensorflow.compat.v1 as tf
 
 from ..console import say
-from ..devices import session
+from ..devices import load, npu_adapter
 from ..errors import KwsError
 from . import cores, sockets
 from .cluster import ALONE, Cluster
@@ -99,20 +99,21 @@ class Collective:
     def check_device(self, kind: str, number: int) -> None:
         """Raise an error if this device cannot train with those of the others, or if another worker uses it.
 
-        kind: npu, gpu or cpu. number: which of them on this machine.
+        kind: its name in DEVICES. number: which of them on this machine.
         """
-        if self.size > 1 and (kind == "npu") != self._cluster.hccl:
-            self._refuse_device(kind)
-        users = {}
-        for rank, (one, its_number) in enumerate(self._peers.gather([kind, number])):
+        device = load(kind)
+        if self.size > 1 and device.uses_hccl != self._cluster.hccl:
+            self._refuse_device(device.title)
+        users, own = {}, [kind, None if device.shares_cores else number]
+        for rank, (one, its_number) in enumerate(self._peers.gather(own)):
             first = users.setdefault((self._cluster.host(rank), one, its_number), rank)
-            if one != "cpu" and first != rank:
+            if its_number is not None and first != rank:
                 raise KwsError("%s and %s both use %s %d"
                                % (self._cluster.name(first), self._cluster.name(rank), one.upper(), its_number),
                                "give each a device of its own with ASCEND_DEVICE_ID or --device-id")
 
-    def _refuse_device(self, kind):
-        device = "%s uses %s" % (self._cluster.name(self.rank), session.NAMES[kind])
+    def _refuse_device(self, title):
+        device = "%s uses %s" % (self._cluster.name(self.rank), title)
         if self._cluster.hccl:
             raise KwsError(device + ", but RANK_TABLE_FILE describes NPUs",
                            "use --device npu, or unset RANK_TABLE_FILE and describe the workers with TF_CONFIG")
@@ -192,7 +193,7 @@ class Collective:
         if self._over_grpc:
             received = self._guarded(lambda: [self._broadcast(buffer) for buffer in buffers])
         else:
-            received = [session.broadcast(buffer) for buffer in buffers]
+            received = [npu_adapter.broadcast(buffer) for buffer in buffers]
         return tf.group(*[
             tf.assign(variable, value)
             for group, buffer in zip(groups, received) for variable, value in zip(group, _split(buffer, group))

@@ -3,7 +3,6 @@ import collections
 import contextlib
 import ctypes
 import functools
-import importlib.util
 import os
 import queue
 import signal
@@ -13,6 +12,7 @@ import tempfile
 import threading
 from typing import Callable, Dict, List, Sequence
 
+from ..devices.choose import workers_use_hccl
 from ..errors import KwsError
 from ..interrupts import forwarded
 from . import cluster, rank_table
@@ -48,7 +48,7 @@ def launch(size: int, command: Sequence[str], environments: Environments) -> int
 def train(size: int, device: str) -> int:
     """Run this same `kws train` command as `size` workers -> exit status; device: as --device."""
     command = [sys.executable, "-m", "kwscli"] + sys.argv[1:]
-    if device != "npu" and not (device == "auto" and _npu_bridge_works()):
+    if not workers_use_hccl(device):
         return launch(size, command, cluster.local)
     with tempfile.TemporaryDirectory(prefix="kws-") as folder:
         table = cluster.table_to_start()
@@ -56,15 +56,6 @@ def train(size: int, device: str) -> int:
             table = os.path.join(folder, "rank_table.json")
             rank_table.write(table, size)
         return launch(size, command, functools.partial(cluster.local_npus, table))
-
-
-def _npu_bridge_works():
-    """Whether the workers will find NPUs. A child process tries it, because an import of npu_bridge is for good."""
-    if importlib.util.find_spec("npu_bridge") is None:
-        return False
-    code = "import sys; from kwscli.devices import session; sys.exit(session.adapter().state != 'present')"
-    nowhere = subprocess.DEVNULL
-    return subprocess.run([sys.executable, "-c", code], stdout=nowhere, stderr=nowhere).returncode == 0
 
 
 class _Workers:
