@@ -1,8 +1,8 @@
 """What the workers of a cluster do together: average gradients, share variables, and agree on values.
 
-TensorFlow's own gRPC collectives carry gradients and variables; on Ascend NPUs HCCL does (see `npu_adapter`). Everything
-else goes through `peers`. With a single worker all of this does nothing. TensorFlow's gRPC has neither encryption nor
-authentication.
+TensorFlow's own gRPC collectives carry gradients and variables; on Ascend NPUs HCCL does (see `npu_adapter`).
+Everything else goes through `peers`. With a single worker all of this does nothing. TensorFlow's gRPC has neither
+encryption nor authentication.
 """
 import contextlib
 import os
