@@ -108,16 +108,35 @@ def fit(samples: np.ndarray, clip_samples: int) -> np.ndarray:
     return np.concatenate([samples, np.zeros(clip_samples - len(samples), samples.dtype)])
 
 
-def loudest(samples: np.ndarray, clip_samples: int, step: int) -> int:
-    """The start of the clip_samples with the most energy, a multiple of `step`; 0 if there are no more samples."""
-    energy = np.concatenate([[0.0], np.cumsum(np.square(samples, dtype=np.float64))])
-    starts = np.arange(0, max(1, len(samples) - clip_samples + 1), step)
-    return int(starts[np.argmax(energy[np.minimum(starts + clip_samples, len(samples))] - energy[starts])])
+def loudest(samples: np.ndarray, clip_samples: int, sample_rate: int) -> int:
+    """Where the loudest clip of a recording begins: its first sample, in steps of 10 ms; 0 if it is not longer.
+
+    Loudness is summed over frames of 10 ms, without frequencies below about 200 Hz. That leaves out a microphone that
+    settles, slow drift and pops. Of the frames that are loudest, as many as 40 % of a clip, all count the same, so that
+    no click counts more than a word.
+    """
+    step = sample_rate // 100
+    frame_count, clip_frames = len(samples) // step, -(-clip_samples // step)
+    if frame_count <= clip_frames:
+        return 0
+    samples = np.asarray(samples, np.float32)
+    audible = (samples - _moving_average(samples, max(1, sample_rate // 400)))[: frame_count * step]
+    loudness = np.sqrt(np.square(audible.reshape(frame_count, step)).mean(axis=1, dtype=np.float64))
+    np.minimum(loudness, np.sort(loudness)[-(2 * clip_frames // 5) - 1], out=loudness)
+    total = np.concatenate([[0.0], np.cumsum(loudness)])
+    return int(np.argmax(total[clip_frames:] - total[:-clip_frames])) * step
+
+
+def _moving_average(samples, width):
+    """The mean of the `width` samples around each sample [n] float32."""
+    padded = np.pad(samples, (width // 2, width - width // 2), mode="edge")
+    total = np.cumsum(padded, dtype=np.float64)
+    return ((total[width:] - total[:-width]) / width).astype(np.float32)
 
 
 def loudest_clip(samples: np.ndarray, clip_samples: int, sample_rate: int) -> Tuple[int, np.ndarray]:
     """The part of a recording that is scored -> (its first sample, a clip [clip_samples])."""
-    start = loudest(samples, clip_samples, sample_rate // 100)
+    start = loudest(samples, clip_samples, sample_rate)
     return start, fit(samples[start:], clip_samples)
 
 
