@@ -30,7 +30,6 @@ class ListOf(click.ParamType):
             self.fail("%r is not a list of %s; separate them by commas" % (value, self.name), param, ctx)
         return items
 
-
     def _parts(self, value):
         if self.kind is str and "," in value:
             return filter(None, (" ".join(part.split()) for part in value.split(",")))

@@ -71,7 +71,7 @@ def read_int16(
 
 
 class _WithoutSeek(soundfile.SoundFile):
-    """A sound file that is read from front to back. soundfile seeks after each read, which fails for some FLAC files."""
+    """A sound file that is read from front to back: soundfile seeks after each read, but not every FLAC can seek."""
 
     def seekable(self):
         return False
