@@ -186,23 +186,21 @@ def _begins_with_label(path):
 
 
 class _Listed:
-    """What label files say about recordings. Only recordings that exist are kept, because some tables are very long."""
+    """What label files say about recordings."""
 
     def __init__(self, sounds):
-        self._known = {posixpath.basename(_key(path)) for path in sounds}
-        self._exact = {}  # {key of a path: Place}
-        self._by_end = {}  # {the last part of a key: Place, or None where two files differ}
+        self._sounds = sounds
+        self._by_key, self._by_end = collections.defaultdict(list), collections.defaultdict(list)  # {key: paths}
+        self._exact, self._loose = {}, {}  # {path: Place} where a label file names the whole path, or only its end
 
     def get(self, path):
         """The Place that a label file gives to a recording, or None."""
-        if not self._exact:
-            return None
-        key = _key(path)
-        ends = ("/".join(key.split("/")[-count:]) for count in (2, 1))
-        return self._exact.get(key) or next((self._by_end[end] for end in ends if self._by_end.get(end)), None)
+        return self._exact.get(path) or self._loose.get(path)
 
     def read(self, paths, lines_of):
         """Read label files. Where two of them name a recording, those that give splits come first."""
+        if paths:
+            self._index()
         tables = [path for path in paths if os.path.basename(path).lower() != _EDGE_IMPULSE]
         with_splits = {os.path.dirname(path) for path in tables if _table_split(path)}
         for path in sorted(set(paths) - set(tables)):
@@ -216,16 +214,25 @@ class _Listed:
             for recording, place in _table(path, lines_of(path)):
                 self._add(path, recording, Place("", why=unused) if unused else place)
 
+    def _index(self):
+        for path in self._sounds:
+            key = _key(path)
+            self._by_key[key].append(path)
+            for end in {_end(key, 1), _end(key, 2)}:
+                self._by_end[end].append(path)
+
     def _add(self, label_file, name, place):
-        key = _key(name)
-        if posixpath.basename(key) not in self._known:
-            return
         folder = os.path.dirname(label_file).replace(os.sep, "/")
         for inside in ("", "clips"):
-            self._exact.setdefault(_key(posixpath.join(folder, inside, name)), place)
-        end = "/".join(key.split("/")[-2:])
-        if self._by_end.setdefault(end, place) != place and place.word:
-            self._by_end[end] = None
+            for path in self._by_key.get(_key(posixpath.join(folder, inside, name)), ()):
+                self._exact.setdefault(path, place)
+        found = self._by_end.get(_end(_key(name), 2), ())
+        if len(found) == 1:
+            self._loose.setdefault(found[0], place)
+
+
+def _end(key, count):
+    return "/".join(key.split("/")[-count:])
 
 
 def _key(path):
@@ -323,11 +330,10 @@ def _settle_splits(places, notes):
     used = {path: place for path, place in places.items() if place.word not in ("", BACKGROUND)}
     counts = collections.Counter(place.split for place in used.values())
     given = tuple(split for split in SPLITS if counts[split])
-    if not given:
-        return ()
-    if given[0] != "training" or len(given) == 1:
-        notes.append("Folders or label files put all words into the %s split: kws divides them by speaker instead"
-                     % " and ".join(given))
+    if given[:1] != ("training",) or len(given) == 1:
+        if given:
+            notes.append("Folders or label files put all words into the %s split: kws divides them by speaker instead"
+                         % " and ".join(given))
         for path, place in places.items():
             places[path] = place._replace(split="")
         return ()

@@ -282,13 +282,14 @@ def _examine(folder, names, layout, examiner, sha256):
             if place:
                 examiner.examine(name, source, place.word)
     if others:
-        layout.notes.append("Not recordings: %d files (%s)" % (sum(others.values()), ", ".join(sorted(others))))
+        kinds = ", ".join(sorted(others, key=lambda kind: (-others[kind], kind))[:8])
+        layout.notes.append("Not recordings: %d files (%s)" % (sum(others.values()), kinds))
 
 
 def _kind(name):
     """What a file is called that is not a recording: its ending."""
     base = os.path.basename(name)
-    return "hidden" if base.startswith(".") else os.path.splitext(base)[1] or base
+    return "hidden" if base.startswith(".") else os.path.splitext(base)[1] or "no ending"
 
 
 def _add_to_hash(sha256, name, source):
