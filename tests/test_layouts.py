@@ -54,7 +54,8 @@ def test_a_folder_is_a_word_only_where_it_can_be_one(path, word):
 
 
 @pytest.mark.parametrize("name", [
-    "train", "val", "validation", "valid", "dev", "test", "training", "testing", "clips", "audio", "wav", "wavs", "Test",
+    "train", "val", "validation", "valid", "dev", "test", "training", "testing", "clips", "audio", "wav",
+    "wavs", "Test",
 ])
 def test_a_folder_for_structure_is_never_a_word(name):
     for path in ("%s/1.wav", "yes/%s/1.wav", "%s/audio/1.wav"):
