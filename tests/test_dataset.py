@@ -20,7 +20,6 @@ from kwscli.sound import audio
     ("yes/yes_Speaker_anna_3.wav", "Speaker_anna"),
     ("yes/speaker-anna.wav", "speaker-anna"), ("yes/speaker-01.wav", "speaker-01"),
     ("yes/speakerA-1.wav", "speakerA"),
-    
     ("yes/speakers-01.wav", ""), ("yes/Speakers_01.wav", ""),
     ("yes/speakerphone-01.wav", ""), ("yes/1.wav", ""), ("yes/loudspeaker.wav", ""),
     ("speaker7/yes.wav", ""),
