@@ -6,6 +6,7 @@ words of recordings that are not in a word's folder, and the splits and speakers
 """
 import collections
 import csv
+import functools
 import os
 import posixpath
 import re
@@ -69,8 +70,9 @@ def is_label_file(path: str) -> bool:
 
 
 def word_of(path: str) -> str:
-    """The word of a recording if its path alone tells it, otherwise "". `recognize` finds the same word, however
-    many other files there are. For background recordings: BACKGROUND.
+    """The word of a recording if its path alone tells it, otherwise "". For background recordings: BACKGROUND.
+
+    Whatever other files there are, `recognize` finds the same word.
     """
     folders = _folders(path)
     if not folders or _is_structure(folders[-1]) or any(_is_noise(folder) for folder in folders[:-1]):
@@ -157,6 +159,7 @@ def _label_meaning(label):
     return _meaning(name)
 
 
+@functools.lru_cache(maxsize=4096)  # many recordings are in few folders
 def _plain(name):
     return re.sub(r"[\W_]+", "", folded(name))
 
