@@ -301,7 +301,7 @@ def guide(name):
     click.echo(guides.read(name) if name else console.table(guides.titles()))
 
 
-def main():
+def main() -> None:
     """Run `kws`."""
     # TensorFlow's log is about instruction sets and drivers. Errors reach us as exceptions.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")

@@ -165,3 +165,20 @@ def test_only_devices_compare_kinds_of_devices():
         for node in ast.walk(tree):
             if isinstance(node, ast.Compare) and place(name) != "devices":
                 assert not re.search("'([ng]pu|cpu)'", ast.dump(node)), (name, node.lineno)
+
+
+def public_functions(node):
+    """The functions, and the methods of classes, whose names have no leading underscore."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.ClassDef) and not child.name.startswith("_"):
+            yield from public_functions(child)
+        elif isinstance(child, ast.FunctionDef) and not child.name.startswith("_"):
+            yield child
+
+
+@pytest.mark.parametrize("name", [name for name in MODULES if name != "cli"])  # click calls its functions with flags
+def test_public_functions_have_types(name):
+    for function in public_functions(MODULES[name]):
+        arguments = [one for one in function.args.args + function.args.kwonlyargs if one.arg not in ("self", "cls")]
+        untyped = [one.arg for one in arguments if one.annotation is None]
+        assert not untyped and function.returns is not None, (function.name, untyped)
