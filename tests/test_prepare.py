@@ -98,7 +98,7 @@ def test_a_folder_of_words_is_packed_in_place(kws, words):
     after = content(words)
     assert before == {path: after[path] for path in before}
     assert sorted(set(after) - set(before)) == [".lock"] + ["packed/%s" % name for name in (
-        "background.npy", "clips.npy", "dataset.json", "manifest.csv", "problems.csv"
+        "background.npy", "clips.npy", "dataset.json", "manifest.csv", "problems.csv", "sources.csv"
     )]
 
 
@@ -354,8 +354,10 @@ def test_another_archive_does_not_pass_for_the_one_prepared(kws, archived, chang
 def test_added_recordings_are_noticed(kws, words):
     kws("prepare", "--data-path", words)
     shutil.copy(os.path.join(words, "yes", "00000000_nohash_0.wav"), os.path.join(words, "yes", "new.wav"))
-    assert_refused(kws("prepare", "--data-path", words), "source bytes", "--force")
-    assert "19 clips" in kws("prepare", "--data-path", words, "--force").stdout
+    result = kws("prepare", "--data-path", words)
+    assert "have changed since they were prepared: 1 added, such as yes/new.wav" in result.stderr
+    assert "19 clips" in result.stdout and "Already" not in result.stdout
+    assert "Already prepared" in kws("prepare", "--data-path", words).stdout
 
 
 @pytest.mark.parametrize("flags", [("--sample-rate", 8000), ("--testing-percentage", 20)])
@@ -426,7 +428,7 @@ def dying(*args, **how):
     return original(*args, **how)
 
 setattr(owner, name, dying)
-prepare.prepare(os.path.join(data, "words.tar.gz"), data, force=True)
+prepare.prepare(os.path.join(data, "words.tar.gz"), data, force=True, data_path=data)
 """
 MOMENTS = [("examine", 0), ("examine", 7), ("finish", 0), ("manifest", 1), ("rename", 0), ("rename", 1), ("remove", 1)]
 

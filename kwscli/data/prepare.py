@@ -3,7 +3,9 @@ import collections
 import contextlib
 import hashlib
 import os
-from typing import Any, Dict, NamedTuple, Optional
+import shlex
+import zlib
+from typing import Any, Dict, List, NamedTuple, Optional
 
 from .. import console, files
 from ..console import Progress, say
@@ -12,13 +14,15 @@ from ..settings import PrepareSettings
 from ..sound import audio
 from . import archive, dataset
 from .dataset import PACKED
+from .fingerprint import Changes, Fingerprint
 from .recording_checks import Examiner
 from .recordings import read, recordings
+from .sources import LITTER, UNPACKED_MARK, Sources, unpacked_files
 
 PUBLISHED = "speech_commands_v0.02.tar.gz"  # preferred where there are several archives
 SYNTHETIC = "synthetic"  # the folder of a synthesised corpus
 IN_PLACE = "."  # the source of data that was prepared in the folder of the recordings themselves
-_UNPACKED_MARK = ".unpacked-by-kws"
+_FINGERPRINT = "sources.csv"
 
 
 class Report(NamedTuple):
@@ -27,6 +31,7 @@ class Report(NamedTuple):
     data_path: str
     info: Dict[str, Any]  # dataset.json
     fresh: bool  # False if it had been prepared before
+    not_used: List[str]  # archives and folders in the data path that are not part of it
 
     def __str__(self) -> str:
         return "\n".join(_described(self))
@@ -91,10 +96,7 @@ def find_source(data_path: str, name: Optional[str] = None) -> str:
             "create it and put %s or a folder of recordings for each word into it, or use --download or --synthesize"
             % PUBLISHED,
         )
-    found = [
-        name for name in sorted(os.listdir(data_path))
-        if name.endswith(archive.SUFFIXES) and os.path.isfile(os.path.join(data_path, name))
-    ]
+    found = archive.names(data_path)
     chosen = [name for name in found if name == PUBLISHED] or found
     if len(chosen) == 1:
         return os.path.join(data_path, chosen[0])
@@ -110,69 +112,196 @@ def find_source(data_path: str, name: Optional[str] = None) -> str:
 
 
 def prepare(
-    source: str, out: str, settings: PrepareSettings = PrepareSettings(), force: bool = False, wait: bool = False
+    source: str, out: str, settings: PrepareSettings = PrepareSettings(), force: bool = False, wait: bool = False,
+    data_path: str = "",
 ) -> Report:
     """Prepare an archive or a folder of WORD/recording into the folder `out`.
 
-    Existing prepared data is kept unless `force`. wait: if another process is preparing the same folder, wait for it
-    instead of refusing.
+    Existing prepared data is kept if the source has not changed since, unless `force`. wait: if another process is
+    preparing the same folder, wait for it instead of refusing. data_path: a folder whose own word folders are prepared
+    together with the source.
     """
     if not os.path.exists(source):
         raise KwsError("there is no archive or folder %s" % source, "check its name")
-    with contextlib.ExitStack() as stack:
-        if force or not dataset.is_prepared(out):
-            stack.enter_context(files.only_one(out, "is preparing", wait))
-        if force or not dataset.is_prepared(out):  # another process may just have prepared it
-            _pack(source, out, settings)
-            return Report(out, dataset.read_info(out), fresh=True)
-    info = dataset.read_info(out)
-    _check_same(out, info, _request(source, out, settings))
-    return Report(out, info, fresh=False)
+    sources = Sources(out, source, data_path)
+    fresh = force or not _is_current(sources, settings)
+    if fresh:
+        with files.only_one(out, "is preparing", wait):
+            fresh = force or not _is_current(sources, settings)  # another process may just have prepared it
+            if fresh:
+                _pack(sources, settings)
+    return Report(out, dataset.read_info(out), fresh, sources.not_used())
 
 
-def _request(source, out, settings):
-    """The values of dataset.json that are known before any work. Prepared data with other values is something else."""
-    in_place = os.path.realpath(source) == os.path.realpath(out)
-    paths = [source] if os.path.isfile(source) else [os.path.join(source, name) for name in recordings(source)]
-    return {
-        "source": IN_PLACE if in_place else os.path.basename(os.path.abspath(source)),
-        "source_bytes": sum(os.path.getsize(path) for path in paths if os.path.isfile(path)),
-        "sample_rate": settings.sample_rate,
-        "validation_percentage": settings.validation_percentage,
-        "testing_percentage": settings.testing_percentage,
-    }
+def outdated(data_path: str) -> Optional[KwsError]:
+    """What is wrong with prepared data whose recordings have changed since, and what to do. None if they have not."""
+    info = dataset.read_info(data_path)
+    sources = Sources.recorded(data_path, info)
+    if not sources:
+        return None
+    unpacked = _changes_of_unpacked(sources)
+    if unpacked:
+        return _unpacked_error(sources, unpacked)
+    changes = _changes(sources)
+    if not changes:
+        return None
+    force = " --force" if sources.name_of(sources.main) in changes.changed else ""
+    return KwsError(
+        "the recordings in %s have changed since kws prepared them: %s" % (data_path, changes),
+        "run %s%s" % (_command(sources), force),
+    )
 
 
-def _check_same(out, info, request):
+def _is_current(sources, settings):
+    """Whether there is prepared data of these sources. Data of other sources or with other settings is an error."""
+    if not dataset.is_prepared(sources.out):
+        return False
+    info = dataset.read_info(sources.out)
+    recorded = Sources.recorded(sources.out, info)
+    _check_same(sources, info, settings)
+    if not recorded:  # an older version of kws prepared it, and did not note its files
+        return os.path.isfile(sources.main) or info["source_bytes"] == _source_bytes(sources)
+    if recorded.name_of(recorded.main) == sources.name_of(sources.main):
+        recorded = sources  # which may have other word folders
+    unpacked = _changes_of_unpacked(recorded)
+    if unpacked:
+        raise _unpacked_error(recorded, unpacked)
+    changes = _changes(recorded, take_over=True)
+    if recorded.name_of(recorded.main) in changes.changed:
+        raise _other_source(sources.out, "another %s" % info["source"], "this one")
+    if changes:
+        say("The recordings have changed since they were prepared: %s" % str(changes))
+    return not changes
+
+
+def _check_same(sources, info, settings):
+    request = dict(vars(settings), source=_source_name(sources))
+    if os.path.isfile(sources.main):
+        request["source_bytes"] = os.path.getsize(sources.main)
     if request["source"] == IN_PLACE != info["source"]:  # the archive was deleted since, but its data is still good
-        del request["source"], request["source_bytes"]
-    for name, value in request.items():
-        if info[name] != value:
-            raise KwsError(
-                "%s was prepared with %s %s, but now it is %s" % (out, name.replace("_", " "), info[name], value),
-                "add --force to prepare it again, or --out FOLDER to keep both",
+        del request["source"]
+    for name in sorted(request):
+        if info[name] != request[name]:
+            raise _other_source(
+                sources.out, "%s %s" % (name.replace("_", " "), info[name]), "it is %s" % request[name]
             )
 
 
-def _pack(source, out, settings):
+def _other_source(out, was, now):
+    return KwsError(
+        "%s was prepared with %s, but now %s" % (out, was, now),
+        "add --force to prepare it again, or --out FOLDER to keep both",
+    )
+
+
+def _source_name(sources):
+    in_place = sources.name_of(sources.main) == os.curdir
+    return IN_PLACE if in_place else os.path.basename(os.path.abspath(sources.main))
+
+
+def _source_bytes(sources):
+    """The size of the archive, or of all recordings that can be read."""
+    if os.path.isfile(sources.main):
+        return os.path.getsize(sources.main)
+    paths = [os.path.join(sources.out, name) for name in sources.names()]
+    return sum(os.path.getsize(path) for path in paths if os.path.isfile(path))
+
+
+def _changes(sources, take_over=False):
+    """How the sources differ from the prepared data. A source that was deleted as a whole is not missed.
+
+    take_over: note the new times of files with the same content, so that the next comparison need not read them.
+    """
+    path = os.path.join(sources.out, PACKED, _FINGERPRINT)
+    fingerprint, names = _read_fingerprint(path, sources.out), sources.names()
+    if not names:
+        return Changes([], [], [])
+    before = dict(fingerprint.stamps)
+    changes = fingerprint.changes(names)
+    if take_over and not changes and fingerprint.stamps != before:
+        with contextlib.suppress(OSError):  # where nothing can be written, the next comparison takes longer
+            fingerprint.write(path)
+    if len(sources.without_main(names)) == len(names):
+        changes = changes._replace(removed=sources.without_main(changes.removed))
+    return changes
+
+
+def _read_fingerprint(path, folder):
+    try:
+        return Fingerprint.read(path, folder)
+    except (ValueError, FileNotFoundError) as error:
+        raise KwsError(
+            "%s is damaged: %s" % (path, error), "run kws prepare --data-path %s --force" % shlex.quote(folder)
+        )
+
+
+def _changes_of_unpacked(sources):
+    """How an unpacked archive differs from what kws unpacked; no changes if it is not there or kws cannot tell."""
+    folder = sources.unpacked()
+    if os.path.isdir(sources.main):
+        return Changes([], [], [])
+    try:
+        fingerprint = Fingerprint.read(os.path.join(folder, UNPACKED_MARK), folder)
+    except (ValueError, OSError):
+        return Changes([], [], [])
+    names = unpacked_files(folder)
+    return fingerprint.changes(names) if names else Changes([], [], [])
+
+
+def _unpacked_error(sources, changes):
+    folder = sources.unpacked()
+    return KwsError(
+        "%s has changed since kws unpacked %s: %s" % (folder, sources.name_of(sources.main), changes),
+        "to prepare the folder as it is now, run %s --force" % _command(sources, folder)
+    )
+
+
+def _command(sources, main=None):
+    """The command that prepares the sources again."""
+    data_path = sources.data_path or sources.out
+    command = ["kws", "prepare", "--data-path", data_path]
+    if main or _found(data_path) != sources.main:
+        command += ["--archive", main or sources.main]
+    command += ["--out", sources.out] if sources.name_of(data_path) != os.curdir else []
+    return " ".join(map(shlex.quote, command))
+
+
+def _found(data_path):
+    try:
+        return find_source(data_path)
+    except KwsError:
+        return None
+
+
+def _pack(sources, settings):
     """Write the prepared data. It and the unpacked archive replace the existing ones together, at the end."""
     with contextlib.ExitStack() as stack:
-        request = _request(source, out, settings)
-        packed = stack.enter_context(files.replacing_folder(_packed_folder(out)))
+        packed = stack.enter_context(files.replacing_folder(_packed_folder(sources.out)))
         writer = stack.enter_context(dataset.Writer(packed))
-        examiner = Examiner(settings, writer)
-        if os.path.isdir(source):
-            sha256 = _pack_folder(source, examiner)
-        else:
-            unpacked = stack.enter_context(files.replacing_folder(_unpacked_folder(source, out)))
-            sha256 = _pack_archive(source, unpacked, examiner)
+        examiner, fingerprint = Examiner(settings, writer), Fingerprint(sources.out)
+        hashes = []
+        if os.path.isfile(sources.main):
+            unpacked = stack.enter_context(files.replacing_folder(_unpacked_folder(sources)))
+            hashes.append(_pack_archive(sources, unpacked, examiner, fingerprint))
+        found = list(sources.recordings())
+        if found or not hashes:
+            hashes.append(_pack_recordings(sources, found, examiner, fingerprint))
         if not writer.recordings:
             first = "; the first problem: %s" % writer.problems[0].problem if writer.problems else ""
             raise KwsError(
-                "%s holds no recording of a word (WORD/name.wav) that can be read%s" % (source, first),
+                "%s holds no recording of a word (WORD/name.wav) that can be read%s" % (sources.main, first),
                 "give an archive or a folder with a folder of recordings for each word",
             )
-        writer.finish(dict(request, sha256=sha256, **_summary(writer)))
+        fingerprint.write(os.path.join(packed, _FINGERPRINT))
+        writer.finish(dict(
+            vars(settings), source=_source_name(sources), source_bytes=_source_bytes(sources),
+            sources=sources.to_json(), sha256=_joined(hashes), **_summary(writer)
+        ))
+
+
+def _joined(hashes):
+    """One SHA-256 of several; of one, itself."""
+    return hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest()
 
 
 def _packed_folder(out):
@@ -183,62 +312,126 @@ def _packed_folder(out):
             "%s is in the way of the prepared data, and kws did not create it" % folder,
             "rename it, or choose another folder with --out",
         )
+    for name in sorted(os.listdir(folder)) if os.path.isdir(folder) else ():
+        if name not in dataset.FILES + LITTER + (_FINGERPRINT,):
+            raise KwsError(
+                "%s contains %s, which kws did not create, and would be replaced" % (folder, files.printable(name)),
+                "move it away, or choose another folder with --out",
+            )
     return folder
 
 
-def _unpacked_folder(source, out):
-    """The folder to unpack an archive into. A folder that kws did not make is never replaced."""
-    name = archive.stem(source)
-    folder = os.path.join(out, name)
+def _unpacked_folder(sources):
+    """The folder to unpack an archive into. Nothing that kws did not create is ever replaced."""
+    name, folder = archive.stem(sources.main), sources.unpacked()
     if not name or name.split(".")[0] == PACKED:
-        raise KwsError("%s cannot be unpacked into a folder of the same name" % source, "rename the archive")
-    if os.path.lexists(folder) and not os.path.exists(os.path.join(folder, _UNPACKED_MARK)):
+        raise KwsError("%s cannot be unpacked into a folder of the same name" % sources.main, "rename the archive")
+    mark = os.path.join(folder, UNPACKED_MARK)
+    if os.path.lexists(folder) and not os.path.exists(mark):
         raise KwsError(
-            "%s is in the way of unpacking %s, and kws did not create it" % (folder, source),
+            "%s is in the way of unpacking %s, and kws did not create it" % (folder, sources.main),
             "move it away, or choose another folder with --out",
         )
+    if os.path.lexists(folder):
+        _check_replaceable(sources, folder, mark)
     return folder
 
 
-def _pack_archive(path, unpacked, examiner):
+def _check_replaceable(sources, folder, mark):
+    """Refuse to replace an unpacked archive that contains files of the user."""
+    try:
+        fingerprint = Fingerprint.read(mark, folder)
+    except ValueError:
+        raise KwsError(
+            "%s would be replaced, and may contain files of yours: the version of kws that unpacked it did not note "
+            "which files it wrote" % folder,
+            "move it away or, if nothing in it is yours, delete it",
+        )
+    changes = fingerprint.changes(unpacked_files(folder))
+    if changes.added or changes.changed:
+        raise KwsError(
+            "%s would be replaced, but it contains files that are not in %s: %s"
+            % (folder, sources.name_of(sources.main), changes._replace(removed=[])),
+            "to use them, run %s --force; or move your word folders out, next to the archive"
+            % _command(sources, folder),
+        )
+
+
+def _pack_archive(sources, unpacked, examiner, fingerprint):
     """Unpack and pack an archive in one pass, and return its SHA-256."""
-    folders = set()
-    with open(os.path.join(unpacked, _UNPACKED_MARK), "w", encoding="utf-8") as mark:
-        mark.write("kws prepare unpacked an archive here. It replaces this folder when it unpacks the archive again.\n")
+    path, status, written = sources.main, os.stat(sources.main), Fingerprint(unpacked)
     with Progress("preparing " + os.path.basename(path), os.path.getsize(path), unit="B") as progress:
         source = archive.Archive(path, on_bytes=progress.update)
         for name, data in source:
-            target = os.path.join(unpacked, name)
             try:
-                if os.path.dirname(target) not in folders:
-                    os.makedirs(os.path.dirname(target), exist_ok=True)
-                    folders.add(os.path.dirname(target))
-                with open(target, "xb") as file:
-                    file.write(data)
+                _unpack(unpacked, name, data)
             except (FileExistsError, NotADirectoryError):
-                if not os.path.isfile(target):
+                if not os.path.isfile(os.path.join(unpacked, name)):
                     raise KwsError(
                         "%s holds %r both as a file and as a folder" % (path, name), "download or create it again"
                     )
                 examiner.leave_out(name, "twice in the archive: the first one is used")
                 continue
+            written.add(name, zlib.crc32(data))
             examiner.examine(name, data)
+    _follow_links(source.links, unpacked, examiner, written)
+    written.write(os.path.join(unpacked, UNPACKED_MARK))
+    fingerprint.add(sources.name_of(path), source.crc32, status)
     return source.sha256
 
 
-def _pack_folder(folder, examiner):
-    """Pack a folder of WORD/recording, and return a SHA-256 of the names and contents."""
-    names, sha256 = list(recordings(folder)), hashlib.sha256()
-    with Progress("preparing " + folder, len(names), unit="files") as progress:
-        for name in names:
-            progress.update()
-            try:
-                data = read(folder, name)
-            except audio.UnreadableAudio as error:
-                examiner.leave_out(name, "unreadable: %s" % error)
+def _unpack(folder, name, data):
+    target = os.path.join(folder, name)
+    try:
+        file = open(target, "xb")
+    except FileNotFoundError:
+        os.makedirs(os.path.dirname(target))
+        file = open(target, "xb")
+    with file:
+        file.write(data)
+
+
+def _follow_links(links, unpacked, examiner, written):
+    """Write a copy of the file that each link leads to. What leads nowhere or outside is left out."""
+    left, before = links, None
+    while left and len(left) != before:  # a link may lead to another link
+        before, waiting = len(left), []
+        for link in left:
+            if not link.path or not os.path.isfile(os.path.join(unpacked, link.path)):
+                waiting.append(link)
                 continue
-            sha256.update(name.encode("utf-8", "surrogateescape") + b"\0" + data)
-            examiner.examine(name, data)
+            with open(os.path.join(unpacked, link.path), "rb") as file:
+                data = file.read()
+            try:
+                _unpack(unpacked, link.name, data)
+            except (FileExistsError, NotADirectoryError):
+                examiner.leave_out(link.name, "twice in the archive: the first one is used")
+                continue
+            written.add(link.name, zlib.crc32(data))
+            examiner.examine(link.name, data)
+        left = waiting
+    for link in left:
+        where = "which is not a file in the archive" if link.path else "which is outside of the archive"
+        examiner.leave_out(link.name, "a link: it leads to %s, %s" % (files.printable(link.target), where))
+
+
+def _pack_recordings(sources, found, examiner, fingerprint):
+    """Pack recordings that are files of their own, and return a SHA-256 of the names and contents."""
+    sha256 = hashlib.sha256()
+    with Progress("preparing " + (sources.data_path or sources.main), len(found), unit="files") as progress:
+        for folder, path, name in found:
+            progress.update()
+            with contextlib.suppress(OSError):  # of a broken link, which `read` explains
+                status = os.stat(os.path.join(folder, path))
+                fingerprint.add(name, 0, status)
+            try:
+                data = read(folder, path)
+            except audio.UnreadableAudio as error:
+                examiner.leave_out(path, "unreadable: %s" % error)
+                continue
+            fingerprint.add(name, zlib.crc32(data), status)
+            sha256.update(path.encode("utf-8", "surrogateescape") + b"\0" + data)
+            examiner.examine(path, data)
     return sha256.hexdigest()
 
 
@@ -267,6 +460,11 @@ def _described(report):
     yield "%s: %d clips of %d words by %s, %d background recordings" % (
         _source(report), info["clip_count"], len(words), _speakers(info), len(info["background"])
     )
+    beside = info.get("sources", {}).get("word_folders")
+    if beside:
+        yield "Together with the word folders next to it: %s" % ", ".join(beside)
+    if report.not_used:
+        yield "Not used: %s" % ", ".join(report.not_used)
     if not info["background"]:
         yield "No _background_noise_ folder: training will not add noise to the clips."
     for split in dataset.SPLITS[1:]:

@@ -5,6 +5,7 @@ import sys
 
 import numpy as np
 
+from ..files import printable
 from ..settings import PrepareSettings
 from ..sound import audio
 from . import dataset
@@ -25,13 +26,13 @@ class Examiner:
 
     def leave_out(self, path: str, problem: str) -> None:
         """Note why a recording does not become part of the prepared data."""
-        self._writer.problems.append(Problem(_printable(path), problem, "left out"))
+        self._writer.problems.append(Problem(printable(path), problem, "left out"))
 
     def examine(self, path: str, data: bytes) -> None:
         """Examine the recording `.../WORD/name`, given the bytes of its file. Other files are skipped."""
         if not audio.is_sound(path):
             return
-        path = _printable(path)
+        path = printable(path)
         word = sys.intern(os.path.basename(os.path.dirname(path)))
         if not word or word.startswith(("_", ".")) and word != BACKGROUND:
             self.leave_out(path, "not in a word's folder")
@@ -68,8 +69,3 @@ class Examiner:
         first = self._first_of.setdefault(hashlib.sha1(samples).digest(), path)
         if first is not path:
             yield "duplicate: the same samples as %s" % first
-
-
-def _printable(path):
-    """A path as text that terminals and UTF-8 files can hold; other bytes and characters are escaped."""
-    return path if path.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in path)

@@ -3,8 +3,8 @@ import os
 from typing import Iterator
 
 from ..sound import audio
-from .archive import MAX_MEMBER_BYTES
 from .dataset import PACKED
+from .members import MAX_MEMBER_BYTES
 
 
 def sound_files(folder: str) -> Iterator[str]:
