@@ -112,7 +112,7 @@ def unpacked_files(folder: str) -> List[str]:
         within = "" if inside == folder else os.path.relpath(inside, folder)
         links = [name for name in folders if os.path.islink(os.path.join(inside, name))]
         found += [os.path.join(within, name) for name in names + links if name not in LITTER]
-    return [name for name in found if name != UNPACKED_MARK]
+    return sorted(name for name in found if name != UNPACKED_MARK)
 
 
 def _is_word(name):

@@ -33,7 +33,8 @@ def contents(path: str, on_bytes: Callable[[int], None], links: List[Link]) -> I
                 # Never more than the size that the archive claims: read() without a limit would inflate everything.
                 with archive.open(member) as file:
                     data = file.read(member.file_size)
-                    file.read(1)  # compares the checksum at the end
+                    if len(data) < member.file_size or file.read(1):  # reads the end, where the checksum is compared
+                        raise zipfile.BadZipFile("%r has another size than it claims" % name)
                 if stat.S_ISLNK(mode):
                     links.append(link(name, data.decode("utf-8", "surrogateescape")))
                 else:
