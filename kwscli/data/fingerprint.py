@@ -2,7 +2,7 @@
 import csv
 import os
 import zlib
-from typing import Dict, Iterable, List, NamedTuple, Optional
+from typing import Dict, Iterable, List, NamedTuple, Optional, Tuple
 
 from .. import files
 from ..console import Progress
@@ -11,13 +11,10 @@ _CHUNK_BYTES = 1 << 20
 _SHOWN = 3  # names of files in a message
 
 
-class Stamp(NamedTuple):
-    """What distinguishes a file from a later version of it."""
-
-    size: int
-    mtime_ns: int
-    ctime_ns: int  # of the last change of any kind; programs cannot set it, as they can set mtime
-    crc32: int  # of the content: decides where only the times differ, as after a copy
+# ctime is the time of the last change of any kind: programs cannot set it, as they can set mtime. The checksum of the
+# content decides where only the times differ, as after a copy.
+_COLUMNS = ["path", "size", "mtime_ns", "ctime_ns", "crc32"]
+Stamp = Tuple[int, int, int, int]  # a plain tuple of all but the path, because there may be 100,000 of them
 
 
 class Changes(NamedTuple):
@@ -45,13 +42,13 @@ class Fingerprint:
     def add(self, name: str, crc32: int, status: Optional[os.stat_result] = None) -> None:
         """Add a file. status: its state before its content was read, so that a change since then is noticed."""
         status = status or os.stat(os.path.join(self._folder, name))
-        self.stamps[name] = Stamp(status.st_size, status.st_mtime_ns, status.st_ctime_ns, crc32)
+        self.stamps[name] = (status.st_size, status.st_mtime_ns, status.st_ctime_ns, crc32)
 
     def write(self, path: str) -> None:
         """Write the stamps as CSV."""
         with files.replacing_path(path) as part, _open(part, "w") as file:
             writer = csv.writer(file)
-            writer.writerow(("path",) + Stamp._fields)
+            writer.writerow(_COLUMNS)
             writer.writerows((name,) + stamp for name, stamp in self.stamps.items())
 
     @classmethod
@@ -59,11 +56,14 @@ class Fingerprint:
         """Read what `write` wrote. Raises ValueError for anything else."""
         with _open(path, "r") as file:
             rows = csv.reader(file)
-            if next(rows, None) != ["path"] + list(Stamp._fields):
-                raise ValueError("the first line does not name the columns")
             try:
-                return cls(folder, {row[0]: Stamp(*map(int, row[1:])) for row in rows})
-            except (IndexError, TypeError, csv.Error) as error:
+                if next(rows, None) != _COLUMNS:
+                    raise ValueError("the first line is not %s" % ",".join(_COLUMNS))
+                return cls(folder, {
+                    name: (int(size), int(mtime_ns), int(ctime_ns), int(crc32))
+                    for name, size, mtime_ns, ctime_ns, crc32 in rows
+                })
+            except csv.Error as error:
                 raise ValueError(str(error))
 
     def changes(self, names: Iterable[str]) -> Changes:
@@ -86,9 +86,9 @@ class Fingerprint:
         with Progress("comparing", len(suspects), unit="files") as progress:
             for name, now in suspects:
                 progress.update()
-                stamp = self.stamps[name]
-                if now.st_size == stamp.size and _crc32(os.path.join(self._folder, name)) == stamp.crc32:
-                    self.add(name, stamp.crc32, now)
+                size, _, _, crc32 = self.stamps[name]
+                if now.st_size == size and _crc32(os.path.join(self._folder, name)) == crc32:
+                    self.add(name, crc32, now)
                 else:
                     yield name, now
 

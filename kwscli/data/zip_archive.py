@@ -1,4 +1,5 @@
 """Reads the files of a zip archive, in the order in which they are stored."""
+import errno
 import stat
 import struct
 import zipfile
@@ -22,6 +23,15 @@ _MAX_TARGET_BYTES = 4096
 
 def contents(path: str, on_bytes: Callable[[int], None], links: List[Link]) -> Iterator[Tuple[str, bytes]]:
     """Yield (name, bytes) of each file, and collect the links. Raises Refused or one of ERRORS."""
+    try:
+        yield from _contents(path, on_bytes, links)
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+        raise zipfile.BadZipFile("a file in it begins at an impossible place")  # zipfile looks for it there
+
+
+def _contents(path, on_bytes, links):
     with zipfile.ZipFile(path) as archive:
         members = sorted(archive.infolist(), key=lambda member: member.header_offset)
         _check_apart(members)
