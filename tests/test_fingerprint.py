@@ -105,7 +105,7 @@ def test_any_change_is_noticed_and_nothing_else(tmp_path_factory, before, after)
         (folder / name).unlink()
     for name, content in after.items():
         (folder / name).write_bytes(content)
-        os.utime(str(folder / name), ns=(0, fingerprint.stamps[name].mtime_ns if name in before else 0))
+        os.utime(str(folder / name), ns=(0, fingerprint.stamps[name][1] if name in before else 0))
     found = changes(fingerprint, folder)
     assert set(found.added) == set(after) - set(before) and set(found.removed) == set(before) - set(after)
     assert set(found.changed) == {name for name in set(before) & set(after) if before[name] != after[name]}

@@ -124,13 +124,15 @@ def prepare(
     if not os.path.exists(source):
         raise KwsError("there is no archive or folder %s" % source, "check its name")
     sources = Sources(out, source, data_path)
-    fresh = force or not _is_current(sources, settings)
-    if fresh:
+    reason = "" if force else _reason(sources, settings)
+    if reason is not None:
         with files.only_one(out, "is preparing", wait):
-            fresh = force or not _is_current(sources, settings)  # another process may just have prepared it
-            if fresh:
+            reason = "" if force else _reason(sources, settings)  # another process may just have prepared it
+            if reason:
+                say(reason)
+            if reason is not None:
                 _pack(sources, settings)
-    return Report(out, dataset.read_info(out), fresh, sources.not_used())
+    return Report(out, dataset.read_info(out), reason is not None, sources.not_used())
 
 
 def outdated(data_path: str) -> Optional[KwsError]:
@@ -152,15 +154,19 @@ def outdated(data_path: str) -> Optional[KwsError]:
     )
 
 
-def _is_current(sources, settings):
-    """Whether there is prepared data of these sources. Data of other sources or with other settings is an error."""
+def _reason(sources, settings):
+    """Why the sources must be prepared, "" if it is obvious; None if they are prepared already.
+
+    Prepared data of other sources or with other settings is an error.
+    """
     if not dataset.is_prepared(sources.out):
-        return False
+        return ""
     info = dataset.read_info(sources.out)
     recorded = Sources.recorded(sources.out, info)
     _check_same(sources, info, settings)
     if not recorded:  # an older version of kws prepared it, and did not note its files
-        return os.path.isfile(sources.main) or info["source_bytes"] == _source_bytes(sources)
+        same = os.path.isfile(sources.main) or info["source_bytes"] == _source_bytes(sources)
+        return None if same else "The recordings have changed since they were prepared."
     if recorded.name_of(recorded.main) == sources.name_of(sources.main):
         recorded = sources  # which may have other word folders
     unpacked = _changes_of_unpacked(recorded)
@@ -169,9 +175,7 @@ def _is_current(sources, settings):
     changes = _changes(recorded, take_over=True)
     if recorded.name_of(recorded.main) in changes.changed:
         raise _other_source(sources.out, "another %s" % info["source"], "this one")
-    if changes:
-        say("The recordings have changed since they were prepared: %s" % str(changes))
-    return not changes
+    return "The recordings have changed since they were prepared: %s" % str(changes) if changes else None
 
 
 def _check_same(sources, info, settings):
@@ -252,7 +256,14 @@ def _unpacked_error(sources, changes):
     folder = sources.unpacked()
     return KwsError(
         "%s has changed since kws unpacked %s: %s" % (folder, sources.name_of(sources.main), changes),
-        "to prepare the folder as it is now, run %s --force" % _command(sources, folder)
+        _use_unpacked(sources, folder),
+    )
+
+
+def _use_unpacked(sources, folder):
+    return (
+        "to use the folder as it is now, run %s --force; or move your word folders out of it, next to the archive"
+        % _command(sources, folder)
     )
 
 
@@ -352,8 +363,7 @@ def _check_replaceable(sources, folder, mark):
         raise KwsError(
             "%s would be replaced, but it contains files that are not in %s: %s"
             % (folder, sources.name_of(sources.main), changes._replace(removed=[])),
-            "to use them, run %s --force; or move your word folders out, next to the archive"
-            % _command(sources, folder),
+            _use_unpacked(sources, folder),
         )
 
 
