@@ -180,6 +180,42 @@ def test_an_archive_from_elsewhere_and_a_folder_have_words_beside_them_too(kws, 
     assert "set: 2 clips of 2 words" in output
 
 
+def test_names_beside_an_archive_mean_the_same_as_in_it(kws, data):
+    record(data, "YES/a.wav", "noise/b.wav", "unknown/c.wav", "yes/00000000_nohash_0.wav")
+    write(data / "phone" / "d.m4a", "of a phone")
+    output = done(kws("prepare", "--data-path", data))
+    assert "words.tar.gz: 21 clips of 4 words by 6 speakers, 2 background recordings" in output
+    assert "next to it: YES, noise, phone, unknown, yes\n" in output
+    assert "YES, yes are one word: yes\n" in output and "../noise: 1 recordings are background noise\n" in output
+    assert "../phone/d.m4a,cannot read .m4a files" in problems(data)
+    assert sorted(path for path in dataset.load(str(data)).paths if path.startswith("..")) == [
+        "../YES/a.wav", "../unknown/c.wav", "../yes/00000000_nohash_0.wav"
+    ]
+
+
+@pytest.mark.parametrize("kind", ["tar", "zip"])
+def test_layouts_are_recognized_in_every_archive(kws, tmp_path, kind):
+    record(tmp_path / "set", "clips/a.wav", "clips/b.wav", "noise/c.wav", "test/no/d.wav", "audio/e.wav", level=0.1)
+    write(tmp_path / "set" / "train.csv", "path,word,speaker\nclips/a.wav,yes,anna\nclips/b.wav,no,ben\n")
+    write(tmp_path / "set" / "f.amr", "of a phone")
+    (tmp_path / "data").mkdir()
+    if kind == "tar":
+        pack(tmp_path / "set", tmp_path / "data" / "set.tar.gz", link("clips/b.wav", "a.wav"), link("no/g.wav", "../f"),
+             link("clips/link.wav", "a.wav"))
+    else:
+        with zipfile.ZipFile(str(tmp_path / "data" / "set.zip"), "w") as archive:
+            for path in sorted((tmp_path / "set").rglob("*")):
+                archive.write(str(path), str(path.relative_to(tmp_path / "set")))
+    output = done(kws("prepare", "--data-path", tmp_path / "data"))
+    assert "3 clips of 2 words" in output and "1 background recordings" in output
+    assert "The splits are those of the folders or label files: training 2, testing 1" in output
+    assert "Passed over: audio: 1 recordings" in output and "1 cannot read .amr files" in output
+    assert ("Passed over: clips: 1 recordings" in output) == (kind == "tar")  # the link, which no label file names
+    assert dict(zip(dataset.load(str(tmp_path / "data")).paths, dataset.load(str(tmp_path / "data")).words)) == {
+        "clips/a.wav": "yes", "clips/b.wav": "no", "test/no/d.wav": "no"
+    }
+
+
 # Nothing stale is used
 
 @pytest.mark.parametrize("change, what", [
@@ -199,6 +235,51 @@ def test_changed_recordings_are_prepared_again(kws, folder, change, what):
     assert result.stderr.count(what) == 1 and "Already" not in done(result)
     assert freshness.outdated(str(folder)) is None
     assert "Already prepared" in done(kws("prepare", "--data-path", folder))
+
+
+def write(path, text):
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(text)
+
+
+@pytest.mark.parametrize("change, what", [
+    (lambda path: write(path / "en.csv", "path,word,speaker\nclips/a.wav,ja,anna\n"), "1 changed, such as en.csv"),
+    (lambda path: write(path / "fr.csv", "path,word\n"), "1 added, such as fr.csv"),
+    (lambda path: (path / "en.csv").unlink(), "1 removed, such as en.csv"),
+    (lambda path: write(path / "yes" / "new.m4a", ""), "1 added, such as yes/new.m4a"),
+    (lambda path: (path / "no" / "phone.m4a").unlink(), "1 removed, such as no/phone.m4a"),
+    (lambda path: record(path, "test/audio/b.wav"), "1 added, such as test/audio/b.wav"),
+    (lambda path: (path / "clips" / "a.wav").unlink(), "1 removed, such as clips/a.wav"),
+    (lambda path: record(path, "clips/a.wav"), "1 changed, such as clips/a.wav"),
+    (lambda path: record(path, "_background_noise_/hum.wav"), "1 changed, such as _background_noise_/hum.wav"),
+    (lambda path: record(path, "test/audio/a.wav", level=0.2), ""),  # its content is not used
+    (lambda path: os.utime(str(path / "no" / "phone.m4a")), ""),
+    (lambda path: write(path / "notes.txt", "other notes"), ""),
+])
+@pytest.mark.parametrize("beside", [False, True])
+def test_every_file_that_decides_the_result_is_compared(kws, tones, tmp_path, change, what, beside):
+    path = tmp_path / "set"
+    tones(path, speakers=2, sample_count=2000)
+    record(path, "clips/a.wav", "test/audio/a.wav", "_background_noise_/hum.wav", level=0.3)
+    write(path / "en.csv", "path,word\nclips/a.wav,oui\n")
+    write(path / "no" / "phone.m4a", "of a phone")
+    write(path / "notes.txt", "notes")
+    out = tmp_path / "out" if beside else path
+    assert "7 clips of 4 words" in done(kws("prepare", "--data-path", path, "--out", out))
+    change(path)
+    error = freshness.outdated(str(out))
+    assert what in error.problem.replace("%s/" % path, "") if what else error is None
+    again = kws("prepare", "--data-path", path, "--out", out)
+    assert ("Already prepared" in done(again)) == (not what)
+    assert freshness.outdated(str(out)) is None
+
+
+def test_label_files_alone_are_not_compared(kws, folder):
+    write(folder / "en.csv", "path,word\n")
+    done(kws("prepare", "--data-path", folder))
+    for word in ("yes", "no", "up", "_background_noise_"):
+        shutil.rmtree(str(folder / word))
+    assert freshness.outdated(str(folder)) is None
 
 
 def test_a_replaced_archive_is_named_with_force(kws, prepared):

@@ -139,8 +139,8 @@ class Sources:
 
     def without_main(self, names: List[str]) -> List[str]:
         """Those of the names that do not belong to the main source."""
-        prefix = self._prefix(self.main)
-        return [name for name in names if name != self.name_of(self.main) and not name.startswith(prefix)]
+        main, prefix = self.name_of(self.main), self._prefix(self.main)
+        return [name for name in names if name != main and not name.startswith(prefix)]
 
     def name_of(self, path: str) -> str:
         """The name of a file or folder, `.` for `out` itself."""
