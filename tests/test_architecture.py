@@ -167,6 +167,15 @@ def test_only_devices_compare_kinds_of_devices():
                 assert not re.search("'([ng]pu|cpu)'", ast.dump(node)), (name, node.lineno)
 
 
+def test_only_mfcc_knows_its_coefficients():
+    """Everything else asks the settings for the shape of the features."""
+    known = {name for name in MODULES if "dct_coefficient_count" in ast.dump(MODULES[name])} - set(ARCHITECTURES)
+    published = {"models"}  # the features of published networks
+    assert known == published | {
+        "sound.mfcc", "sound.log_mel", "sound.feature_settings", "export.pb", "runs.description"
+    }
+
+
 def public_functions(node):
     """The functions, and the methods of classes, whose names have no leading underscore."""
     for child in ast.iter_child_nodes(node):

@@ -110,5 +110,4 @@ def _upgraded(values, path):
     if features["dct_coefficient_count"] != features["filterbank_channel_count"]:
         raise KwsError("%s describes a BC-ResNet on fewer cepstral coefficients than mel filters, which kws no longer "
                        "has" % path, "train it again")
-    kept = {name: value for name, value in features.items() if name != "dct_coefficient_count"}
-    return dict(values, features=dict(kept, features="log_mel"))
+    return dict(values, features=dict(features, features="log_mel"))
