@@ -77,7 +77,7 @@ def prepare(data_path, archive, out, download, synthesize, force, as_json, **how
 
     settings = pick(PrepareSettings, how)
     source = preparing.source_of(data_path, archive, download, synthesize)
-    report = preparing.prepare(source, out or data_path, settings, force)
+    report = preparing.prepare(source, out or data_path, settings, force, data_path=data_path)
     if as_json:
         _print_json(report.info)
     else:

@@ -9,7 +9,7 @@ import numpy as np
 from . import labels
 from .classifiers.classifier import BATCH
 from .console import Progress, say
-from .data import dataset, recordings
+from .data import dataset, freshness, recordings
 from .data.archive import Archive
 from .data.batches import EvaluationSet
 from .errors import KwsError
@@ -60,6 +60,9 @@ def evaluate(
 
 
 def _evaluate_prepared(classifier, data_path, data_settings, split, settings):
+    outdated = freshness.outdated(data_path) if dataset.is_prepared(data_path) else None
+    if outdated:
+        say("%s. The network is measured on the prepared data." % outdated)
     data = dataset.load(data_path, data_settings.validation_percentage, data_settings.testing_percentage)
     dataset.check_sample_rate(data, classifier.features.sample_rate)
     clips = EvaluationSet(data, data_settings.wanted_words, classifier.features, split, settings)
@@ -111,7 +114,7 @@ def _evaluate_labelled(classifier, path):
 def _labelled_clips(classifier, path, left_out):
     """Yield (label index, clip [clip_samples]) of every sound file; what cannot be read is added to `left_out`."""
     settings, index_of = classifier.features, {label: index for index, label in enumerate(classifier.labels)}
-    for name, read in _contents(path):
+    for name, read in _contents(path, left_out):
         label = os.path.basename(os.path.dirname(name))
         if label not in index_of:
             raise KwsError(
@@ -126,12 +129,14 @@ def _labelled_clips(classifier, path, left_out):
         yield index_of[label], audio.loudest_clip(samples, settings.clip_samples, settings.sample_rate)[1]
 
 
-def _contents(path):
+def _contents(path, left_out):
     """Yield (name, function that reads its bytes) of every sound file in an archive or a folder."""
     if os.path.isfile(path):
-        for name, data in Archive(path):
+        archive = Archive(path)
+        for name, data in archive:
             if audio.is_sound(name):
                 yield name, lambda: data
+        left_out += ["%s is a link" % link.name for link in archive.links if audio.is_sound(link.name)]
     else:
         for name in recordings.recordings(path):
             yield name, functools.partial(recordings.read, path, name)

@@ -1,13 +1,19 @@
 """Files that are complete or absent, JSON that a user may have damaged, and folders that one process uses at a time."""
 import contextlib
 import errno
-import fcntl
 import json
 import os
 import shutil
+import time
 from typing import IO, Any, Dict, Iterator, Union
 
 from .errors import KwsError
+
+try:
+    import fcntl
+except ImportError:  # on Windows
+    fcntl = None
+    import msvcrt
 
 # Errors of the operating system that the user can solve: they are not bugs of ours.
 USERS_ERRNOS = (
@@ -19,6 +25,7 @@ USERS_ERRNOS = (
 # No JSON file that kws reads is near these limits, and a larger one would fill memory or overflow later.
 _MAX_JSON_BYTES = 64 << 20
 _MAX_JSON_DIGITS = 18  # of a whole number: it fits into 64 bits
+_SECONDS_BETWEEN_TRIES = 0.2  # to lock a file, where the system cannot wait for it
 
 
 def explain(error: OSError) -> str:
@@ -151,9 +158,30 @@ def only_one(folder: str, work: str, wait: bool = False) -> Iterator[None]:
     os.makedirs(folder, exist_ok=True)
     with open(os.path.join(folder, ".lock"), "a") as lock:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+            _lock(lock, wait)
         except BlockingIOError:
             raise KwsError("another process %s %s" % (work, folder), "wait for it to end, or choose another folder")
         except OSError as error:  # such as ENOLCK, where a network file system has no locks
             raise KwsError("cannot lock %s: %s" % (folder, error.strerror), "choose a folder on another disk")
         yield
+
+
+def _lock(file, wait):
+    """Lock an open file. Raises BlockingIOError if another process has locked it."""
+    if fcntl:
+        fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        return
+    file.seek(0)  # Windows locks bytes, from the position of the file; they need not exist
+    while True:
+        try:
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+            return
+        except PermissionError as error:
+            if not wait:
+                raise BlockingIOError(*error.args)
+        time.sleep(_SECONDS_BETWEEN_TRIES)
+
+
+def printable(path: str) -> str:
+    """A path as text that terminals and UTF-8 files can hold; other bytes and characters are escaped."""
+    return path if path.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in path)

@@ -6,6 +6,11 @@ import numpy as np
 
 from . import console
 
+# A matrix of more labels is wider than a terminal.
+_MAX_MATRIX_LABELS = 20
+_MIN_HEADING = 7  # characters
+_CONFUSIONS = 20  # that are listed instead of a matrix
+
 
 class Result(NamedTuple):
     """How well a network labels clips. confusion[i, j]: clips of label i that the network labels j."""
@@ -65,16 +70,36 @@ class Result(NamedTuple):
         )
 
     def tables(self) -> str:
-        """Precision and recall of each label, and the confusion matrix."""
+        """Precision and recall of each label, and the confusion matrix, or a list of confusions for many labels."""
         rows = [(label, clips, _percent(precision), _percent(recall))
                 for label, clips, precision, recall in self.per_label()]
+        confusions = self._matrix() if len(self.labels) <= _MAX_MATRIX_LABELS else self._frequent_confusions()
+        return "%s\n\n%s" % (console.table([("label", "clips", "precision", "recall")] + rows, "<>"), confusions)
+
+    def _matrix(self):
+        longest = max(map(len, self.labels))
+        width = next(
+            width for width in range(_MIN_HEADING, max(longest, _MIN_HEADING) + 1)
+            if width >= longest or len({label[:width] for label in self.labels}) == len(self.labels)
+        )
         cells = [[label] + [count or "." for count in row] for label, row in zip(self.labels, self.confusion.tolist())]
-        return "\n".join([
-            console.table([("label", "clips", "precision", "recall")] + rows, "<>"),
-            "",
-            "confusion matrix: one row per true label, one column per predicted label",
-            console.table([[""] + [label[:7] for label in self.labels]] + cells, "<>"),
-        ])
+        return "confusion matrix: one row per true label, one column per predicted label\n" + console.table(
+            [[""] + [label[:width] for label in self.labels]] + cells, "<>"
+        )
+
+    def _frequent_confusions(self):
+        wrong = self.confusion - np.diag(np.diag(self.confusion))
+        pairs = np.argsort(-wrong, axis=None, kind="stable")[: min(_CONFUSIONS, np.count_nonzero(wrong))]
+        rows = [
+            (self.labels[true], self.labels[predicted], wrong[true, predicted], _percent(share))
+            for true, predicted in zip(*np.unravel_index(pairs, wrong.shape))
+            for share in [_ratio(wrong[true, predicted], self.confusion[true].sum())]
+        ]
+        if not rows:
+            return "no confusions"
+        return "most frequent confusions (--json prints the matrix of all %d labels)\n%s" % (
+            len(self.labels), console.table([("true label", "predicted label", "clips", "of its clips")] + rows, "<<>")
+        )
 
     def __str__(self) -> str:
         return "%s\n\n%s" % (self.summary(), self.tables())

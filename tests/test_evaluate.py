@@ -55,6 +55,36 @@ def test_what_is_printed():
     assert lines[-3].split() == ["_unknown_", ".", ".", "1", "."]
 
 
+def matrix_of(label_names, confusion):
+    return Result(tuple(label_names), np.array(confusion)).tables().split("\n\n")[1].splitlines()
+
+
+@pytest.mark.parametrize("names, headings", [
+    (["temperature_up", "temperature_down", "yes"], ["temperature_u", "temperature_d", "yes"]),
+    (["backward", "forward", "yes"], ["backwar", "forward", "yes"]), (["ja", "nein", "oui"], ["ja", "nein", "oui"]),
+])
+def test_headings_of_the_matrix_are_short_but_differ(names, headings):
+    assert matrix_of(names, np.eye(3, dtype=int))[1].split() == headings
+
+
+def test_many_labels_are_shown_as_their_most_frequent_confusions():
+    names = ["temperature_%d" % number for number in range(120)]
+    confusion = np.diag(np.full(120, 5))
+    confusion[3, 7], confusion[7, 3], confusion[0, 119] = 2, 5, 1
+    lines = matrix_of(names, confusion)
+    assert lines == [
+        "most frequent confusions (--json prints the matrix of all 120 labels)",
+        "true label     predicted label  clips  of its clips",
+        "temperature_7  temperature_3        5        50.0 %",
+        "temperature_3  temperature_7        2        28.6 %",
+        "temperature_0  temperature_119      1        16.7 %",
+    ]
+    assert len(matrix_of(names, np.ones((120, 120), int))) == 22
+    assert matrix_of(names, np.diag(np.full(120, 5))) == ["no confusions"]
+    assert np.array(Result(tuple(names), confusion).to_json()["confusion"]).shape == (120, 120)
+    assert len(matrix_of(names[:20], confusion[:20, :20])) == 22
+
+
 class Loudness:
     """A classifier that labels a clip by its first sample."""
 

@@ -1,5 +1,6 @@
 """JSON that a user may have written or damaged, and folders that one process uses at a time."""
 import errno
+import fcntl as FCNTL
 import gzip
 import json
 import os
@@ -134,6 +135,43 @@ def test_a_disk_without_locks_is_an_error(tmp_path, monkeypatch, code, wait):
     with pytest.raises(KwsError, match="^cannot lock %s: %s; choose a folder" % (tmp_path, os.strerror(code))):
         with files.only_one(str(tmp_path), "is preparing", wait):
             pytest.fail("not locked")
+
+
+class Msvcrt:
+    """The locks of Windows, as the module of Python there has them, on top of those of this system."""
+
+    LK_NBLCK = 2
+
+    @staticmethod
+    def locking(number, mode, count):
+        assert (mode, count) == (Msvcrt.LK_NBLCK, 1) and os.lseek(number, 0, os.SEEK_CUR) == 0
+        try:
+            FCNTL.flock(number, FCNTL.LOCK_EX | FCNTL.LOCK_NB)
+        except BlockingIOError:
+            raise PermissionError(errno.EACCES, "Permission denied")
+
+
+@pytest.fixture
+def windows(monkeypatch):
+    monkeypatch.setattr(files, "fcntl", None)
+    monkeypatch.setattr(files, "msvcrt", Msvcrt, raising=False)
+
+
+def test_a_folder_is_locked_on_windows_too(windows, holder, tmp_path):
+    with pytest.raises(KwsError, match="^another process is preparing"):
+        with files.only_one(str(tmp_path), "is preparing"):
+            pytest.fail("two processes at once")
+    threading.Timer(0.5, holder.kill).start()
+    with files.only_one(str(tmp_path), "is preparing", wait=True):
+        assert holder.wait() == -signal.SIGKILL
+
+
+def test_kws_starts_without_the_modules_of_unix():
+    """In a new process, because modules are imported once."""
+    code = "import subprocess, sys, types; sys.modules.update(fcntl=None, msvcrt=types.ModuleType('msvcrt')); " \
+        "import kwscli.cli, kwscli.files, kwscli.data.prepare, kwscli.evaluate; assert not kwscli.files.fcntl"
+    here = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    subprocess.run([sys.executable, "-c", code], env=dict(os.environ, PYTHONPATH=here), check=True)
 
 
 def test_a_folder_is_made_and_unlocked_at_the_end(tmp_path):

@@ -18,7 +18,8 @@ import soundfile
 
 from kwscli import files
 from kwscli.data import dataset, synthesize
-from kwscli.data.prepare import Examiner, prepare
+from kwscli.data.prepare import prepare
+from kwscli.data.recording_checks import Examiner
 
 
 @pytest.fixture
@@ -98,7 +99,7 @@ def test_a_folder_of_words_is_packed_in_place(kws, words):
     after = content(words)
     assert before == {path: after[path] for path in before}
     assert sorted(set(after) - set(before)) == [".lock"] + ["packed/%s" % name for name in (
-        "background.npy", "clips.npy", "dataset.json", "manifest.csv", "problems.csv"
+        "background.npy", "clips.npy", "dataset.json", "manifest.csv", "problems.csv", "sources.csv"
     )]
 
 
@@ -426,8 +427,10 @@ def test_another_archive_does_not_pass_for_the_one_prepared(kws, archived, chang
 def test_added_recordings_are_noticed(kws, words):
     kws("prepare", "--data-path", words)
     shutil.copy(os.path.join(words, "yes", "00000000_nohash_0.wav"), os.path.join(words, "yes", "new.wav"))
-    assert_refused(kws("prepare", "--data-path", words), "source bytes", "--force")
-    assert "19 clips" in kws("prepare", "--data-path", words, "--force").stdout
+    result = kws("prepare", "--data-path", words)
+    assert "have changed since they were prepared: 1 added, such as yes/new.wav" in result.stderr
+    assert "19 clips" in result.stdout and "Already" not in result.stdout
+    assert "Already prepared" in kws("prepare", "--data-path", words).stdout
 
 
 @pytest.mark.parametrize("flags", [("--sample-rate", 8000), ("--testing-percentage", 20)])
@@ -483,9 +486,9 @@ def test_an_archive_whose_name_is_in_the_way_is_refused(kws, archived, name):
 CHILD = """
 import os, signal, sys
 from kwscli import files
-from kwscli.data import dataset, prepare
+from kwscli.data import dataset, prepare, recording_checks
 point, count, data = sys.argv[1], int(sys.argv[2]), sys.argv[3]
-owner, name = {"examine": (prepare.Examiner, "examine"), "finish": (dataset.Writer, "finish"),
+owner, name = {"examine": (recording_checks.Examiner, "examine"), "finish": (dataset.Writer, "finish"),
                "manifest": (dataset, "_write_csv"), "rename": (files.os, "rename"),
                "remove": (files.shutil, "rmtree")}[point]
 original = getattr(owner, name)
@@ -498,7 +501,7 @@ def dying(*args, **how):
     return original(*args, **how)
 
 setattr(owner, name, dying)
-prepare.prepare(os.path.join(data, "words.tar.gz"), data, force=True)
+prepare.prepare(os.path.join(data, "words.tar.gz"), data, force=True, data_path=data)
 """
 MOMENTS = [("examine", 0), ("examine", 7), ("finish", 0), ("manifest", 1), ("rename", 0), ("rename", 1), ("remove", 1)]
 

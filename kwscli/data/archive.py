@@ -1,18 +1,19 @@
-"""Reads the files of a tar archive once, from front to back. It comes from strangers: nothing in it is trusted."""
+"""Reads the files of a tar or zip archive once. It comes from strangers: nothing in it is trusted."""
 import hashlib
 import importlib
+import itertools
 import os
 import queue
 import tarfile
 import threading
 import zlib
-from typing import Callable, Iterator, Optional, Tuple
+from typing import Callable, Iterator, List, Optional, Tuple
 
 from ..errors import KwsError
+from . import zip_archive
+from .members import MAX_MEMBER_BYTES, Link, Refused, check_size, link, safe_name
 
-SUFFIXES = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar")
-# Far above any recording (an hour of 16 kHz mono is 110 MB), far below what would fill memory.
-MAX_MEMBER_BYTES = 256 << 20
+SUFFIXES = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar", ".zip")
 _MAX_HEADER_BYTES = 1 << 20  # of headers with more than numbers in them, such as a long name
 _CHUNK_BYTES = 1 << 20
 _BUFFER_BYTES = 1 << 16  # small, because tarfile copies the rest of its buffer at every read
@@ -44,18 +45,49 @@ def stem(path: str) -> str:
     return next((name[: -len(suffix)] for suffix in SUFFIXES if name.endswith(suffix)), name)
 
 
-class Archive:
-    """Iterates over (name, bytes) of the files in a tar archive, plain or compressed. A bad archive is a KwsError.
+def names(folder: str) -> List[str]:
+    """The names of the archives in a folder."""
+    return [
+        name for name in sorted(os.listdir(folder))
+        if name.endswith(SUFFIXES) and os.path.isfile(os.path.join(folder, name))
+    ]
 
-    sha256: the hash of the archive itself, known at the end of the iteration. on_bytes: called with the number of
-    compressed bytes after each read. Another thread decompresses while the caller works on the files.
+
+class Archive:
+    """Iterates over (name, bytes) of the files in an archive: zip, or tar, plain or compressed.
+
+    A bad archive is a KwsError. on_bytes: called with the number of bytes of the archive after each read.
+    links: the links in it, which are not among the files. sha256, crc32: of the archive itself. All of these are
+    complete at the end of the iteration. Another thread decompresses a tar archive while the caller works on the files.
     """
 
     def __init__(self, path: str, on_bytes: Callable[[int], None] = lambda count: None) -> None:
         self.path, self._on_bytes = path, on_bytes
+        self.links: List[Link] = []
         self.sha256: Optional[str] = None
+        self.crc32: Optional[int] = None
 
     def __iter__(self) -> Iterator[Tuple[str, bytes]]:
+        with open(self.path, "rb") as file:
+            is_zip = file.read(4) in zip_archive.MAGIC
+        try:
+            yield from self._zip_contents() if is_zip else self._tar_contents()
+        except Refused as refused:
+            raise KwsError(
+                "%s holds %s; it was not unpacked" % (self.path, refused), "get the archive from a trusted place"
+            )
+        except zip_archive.ERRORS + _TAR_ERRORS as error:
+            raise KwsError(
+                "%s is damaged or not a %s archive (%s)" % (self.path, "zip" if is_zip else "tar", error),
+                "download or create it again",
+            )
+
+    def _zip_contents(self):
+        yield from zip_archive.contents(self.path, self._on_bytes, self.links)
+        for _ in self._chunks(on_bytes=lambda count: None):  # only now, because a zip archive is not read in order
+            pass
+
+    def _tar_contents(self):
         stream = _ChunkReader(self._decompressed())
         stream.start()
         header_type = type("Header", (_Header,), {})  # a new class for each archive, because it has a state
@@ -67,45 +99,46 @@ class Archive:
             ) as tar:
                 for member in tar:
                     tar.members.clear()  # tarfile would keep every header, a kilobyte each
+                    if member.issym() or member.islnk():
+                        self.links.append(link(member.name, member.linkname, hard=member.islnk()))
+                        continue
                     name = _checked(member)
                     if name:
                         yield name, tar.extractfile(member).read()
-        except _Refused as refused:
-            raise KwsError(
-                "%s holds %s; it was not unpacked" % (self.path, refused), "get the archive from a trusted place"
-            )
-        except _TAR_ERRORS as error:
-            raise KwsError(
-                "%s is damaged or not a tar archive (%s)" % (self.path, error), "download or create it again"
-            )
         finally:
             stream.close()
 
-    def _decompressed(self):
-        """The archive's tar stream in chunks."""
-        sha256 = hashlib.sha256()
+    def _chunks(self, on_bytes):
+        """The bytes of the archive in chunks. Computes the checksums on the way."""
+        sha256, crc32 = hashlib.sha256(), 0
         with open(self.path, "rb") as file:
-            magic = file.read(6)
-            file.seek(0)
-            new = next((make for start, make in _MAGIC if magic.startswith(start)), None)
-            decompressor = new and new()
             for chunk in iter(lambda: file.read(_CHUNK_BYTES), b""):
                 sha256.update(chunk)
-                self._on_bytes(len(chunk))
-                if not new:
-                    yield chunk
-                    continue
-                while chunk:
-                    if decompressor.eof:  # zeros may follow, or another compressed stream
-                        chunk = chunk.lstrip(b"\0")
-                        if not chunk:
-                            break
-                        decompressor = new()
-                    yield from _inflated(decompressor, chunk)
-                    chunk = decompressor.unused_data
-            if decompressor and not decompressor.eof:
-                raise EOFError("it ends in the middle, after %d bytes" % file.tell())
-        self.sha256 = sha256.hexdigest()
+                crc32 = zlib.crc32(chunk, crc32)
+                on_bytes(len(chunk))
+                yield chunk
+        self.sha256, self.crc32 = sha256.hexdigest(), crc32
+
+    def _decompressed(self):
+        """The archive's tar stream in chunks."""
+        chunks = self._chunks(self._on_bytes)
+        first = next(chunks, b"")
+        new = next((make for start, make in _MAGIC if first.startswith(start)), None)
+        decompressor = new and new()
+        for chunk in itertools.chain([first], chunks):
+            if not new:
+                yield chunk
+                continue
+            while chunk:
+                if decompressor.eof:  # zeros may follow, or another compressed stream
+                    chunk = chunk.lstrip(b"\0")
+                    if not chunk:
+                        break
+                    decompressor = new()
+                yield from _inflated(decompressor, chunk)
+                chunk = decompressor.unused_data
+        if decompressor and not decompressor.eof:
+            raise EOFError("it ends in the middle, after %d bytes" % os.path.getsize(self.path))
 
 
 def _inflated(decompressor, chunk):
@@ -120,10 +153,6 @@ def _inflated(decompressor, chunk):
             data = decompressor.decompress(rest, _MAX_INFLATED_BYTES) if full else b""
     except Exception as error:  # each codec has its own
         raise EOFError(str(error))
-
-
-class _Refused(Exception):
-    """A file in an archive that could write outside of the target folder, or fill the disk."""
 
 
 class _Header(tarfile.TarInfo):
@@ -145,23 +174,18 @@ class _Header(tarfile.TarInfo):
         cls.ended = False
         limit = MAX_MEMBER_BYTES if header.isreg() else _MAX_HEADER_BYTES
         if not 0 <= header.size <= limit:
-            raise _Refused("%r of %d bytes, over the limit of %d" % (header.name, header.size, limit))
+            raise Refused("%r of %d bytes, over the limit of %d" % (header.name, header.size, limit))
         return header
 
 
 def _checked(member):
-    """The name of a file to unpack, or None for a folder. Raises _Refused."""
-    name = os.path.normpath(member.name)
-    if os.path.isabs(member.name) or name.split(os.sep)[0] == os.pardir or "\0" in member.name:
-        raise _Refused("%r, which is outside of its folder" % member.name)
+    """The name of a file to unpack, or None for a folder. Raises Refused."""
+    name = safe_name(member.name)
     if member.isdir():
         return None
     if not member.isfile():
-        raise _Refused("%r, %s" % (
-            member.name, "a link" if member.issym() or member.islnk() else "a device or other special file"
-        ))
-    if not 0 <= member.size <= MAX_MEMBER_BYTES:  # an extended header may have changed it
-        raise _Refused("%r of %d bytes, over the limit of %d" % (member.name, member.size, MAX_MEMBER_BYTES))
+        raise Refused("%r, a device or other special file" % member.name)
+    check_size(member.name, member.size)  # an extended header may have changed it
     return name
 
 

@@ -6,6 +6,7 @@
       clips.npy        the samples of all recordings, one after the other, int16; mapped into memory, never read whole
       background.npy   the same for the background recordings
       problems.csv     what `kws prepare` found wrong, and with which file
+      sources.csv      the size, times and checksum of each source file, to notice changes; see `fingerprint`
 """
 import csv
 import hashlib
@@ -26,6 +27,7 @@ BACKGROUND = "_background_noise_"
 SPLITS = ("training", "validation", "testing")
 _INFO, _MANIFEST, _PROBLEMS = "dataset.json", "manifest.csv", "problems.csv"
 _CLIPS, _BACKGROUND = "clips.npy", "background.npy"
+FILES = (_INFO, _MANIFEST, _PROBLEMS, _CLIPS, _BACKGROUND)
 # The reference's limit of clips per word (input_data.py, MAX_NUM_WAVS_PER_CLASS): it computes a hash modulo this + 1.
 _MAX_CLIPS = 2 ** 27 - 1
 # The values of dataset.json that this program uses.

@@ -69,6 +69,11 @@ def is_label_file(path: str) -> bool:
     return name == _EDGE_IMPULSE or name.endswith((".csv", ".tsv")) and not name.startswith(".")
 
 
+def is_relevant(path: str) -> bool:
+    """Whether a file decides what the prepared data contains, or is a recording that must be converted first."""
+    return audio.is_sound(path) or is_label_file(path) or bool(audio.how_to_convert(path))
+
+
 def word_of(path: str) -> str:
     """The word of a recording if its path alone tells it, otherwise "". For background recordings: BACKGROUND.
 

@@ -5,6 +5,7 @@ from typing import Union
 
 import numpy as np
 
+from ..files import printable
 from ..settings import PrepareSettings
 from ..sound import audio
 from . import dataset
@@ -28,14 +29,14 @@ class Examiner:
 
     def leave_out(self, path: str, problem: str) -> None:
         """Note why a recording does not become part of the prepared data."""
-        self._writer.problems.append(Problem(_printable(path), problem, "left out"))
+        self._writer.problems.append(Problem(printable(path), problem, "left out"))
 
     def examine(self, path: str, source: Union[str, bytes], word: str) -> None:
         """Examine a recording of a word, or a background recording, given its file or the bytes of it.
 
         Its split and its speaker are known only when `settle` is called.
         """
-        raw, path = path, _printable(path)
+        raw, path = path, printable(path)
         remarks = []
         try:
             samples = audio.read_int16(
@@ -52,7 +53,7 @@ class Examiner:
         duration_ms = 1000 * len(samples) // self._settings.sample_rate
         problems = remarks + list(self._problems(path, samples, peak, duration_ms))
         self._keep(path, problems)
-        row = path, _printable(word), "", "", duration_ms, round(peak, 4), len(samples), "; ".join(problems)
+        row = path, printable(word), "", "", duration_ms, round(peak, 4), len(samples), "; ".join(problems)
         self._writer.add(Recording(*row), samples)
         self._paths.append(raw)
 
@@ -63,7 +64,7 @@ class Examiner:
         """Give every recording the word, the speaker and the split that the whole layout tells."""
         for index, (path, recording) in enumerate(zip(self._paths, self._writer.recordings)):
             place = layout.places[path]
-            word, speaker = sys.intern(_printable(place.word)), sys.intern(_printable(place.speaker))
+            word, speaker = sys.intern(printable(place.word)), sys.intern(printable(place.speaker))
             self._writer.recordings[index] = recording._replace(
                 word=word, speaker=speaker, split=self._split(recording.path, place.split, speaker, layout.given_splits)
             )
@@ -96,8 +97,3 @@ class Examiner:
         first = self._first_of.setdefault(hashlib.sha1(samples).digest(), path)
         if first is not path:
             yield "duplicate: the same samples as %s" % first
-
-
-def _printable(path):
-    """A path as text that terminals and UTF-8 files can hold; other bytes and characters are escaped."""
-    return path if path.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in path)

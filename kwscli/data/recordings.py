@@ -1,10 +1,11 @@
 """Sound files below a folder: one order and one set of rules for `kws prepare`, `kws label` and `kws eval`."""
 import os
+import stat
 from typing import Iterator
 
 from ..sound import audio
-from .archive import MAX_MEMBER_BYTES
 from .dataset import PACKED
+from .members import MAX_MEMBER_BYTES
 
 
 def all_files(folder: str) -> Iterator[str]:
@@ -37,9 +38,15 @@ def recordings(folder: str) -> Iterator[str]:
 
 def read(folder: str, name: str) -> bytes:
     """Read the bytes of a sound file below `folder`. Raises UnreadableAudio."""
-    path = checked(folder, name)
+    path = os.path.join(folder, name)
+    return read_file(path, name, status_of(path, name))
+
+
+def read_file(path: str, name: str, status: os.stat_result) -> bytes:
+    """Read the bytes of a sound file, given its os.stat. name: what errors call it. Raises UnreadableAudio."""
+    check(status, name)
     try:
-        if os.path.getsize(path) > MAX_MEMBER_BYTES:
+        if status.st_size > MAX_MEMBER_BYTES:
             raise OSError("it has more than %d bytes" % MAX_MEMBER_BYTES)
         with open(path, "rb") as file:
             return file.read()
@@ -47,11 +54,19 @@ def read(folder: str, name: str) -> bytes:
         raise audio.UnreadableAudio("%s cannot be read: %s" % (name, error.strerror or error))
 
 
-def checked(folder: str, name: str) -> str:
-    """The path of a sound file below `folder`. Raises UnreadableAudio if it is not a file: to open a pipe would wait
-    for its other end.
-    """
-    path = os.path.join(folder, name)
-    if not os.path.isfile(path):
-        raise audio.UnreadableAudio("%s cannot be read: it is not a file, or it is a broken link" % name)
-    return path
+def status_of(path: str, name: str) -> os.stat_result:
+    """The os.stat of a file. Raises UnreadableAudio if there is none."""
+    try:
+        return os.stat(path)
+    except OSError:
+        raise _not_a_file(name)
+
+
+def check(status: os.stat_result, name: str) -> None:
+    """Raise UnreadableAudio for anything but a file: to open a pipe would wait for its other end."""
+    if not stat.S_ISREG(status.st_mode):
+        raise _not_a_file(name)
+
+
+def _not_a_file(name):
+    return audio.UnreadableAudio("%s cannot be read: it is not a file, or it is a broken link" % name)

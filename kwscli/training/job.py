@@ -5,7 +5,7 @@ from typing import Any, Dict, NamedTuple, Tuple
 
 from .. import labels, models
 from ..console import say
-from ..data import dataset, prepare
+from ..data import dataset, freshness, prepare
 from ..devices import npu_flags
 from ..devices.device_settings import DeviceSettings
 from ..errors import KwsError
@@ -131,10 +131,23 @@ def _own_gpu(device, together, workers):
 
 
 def ensure_prepared(data_path: str, job: Job) -> None:
-    """Prepare the recordings in a folder that holds no prepared data yet, as the reference's training does."""
+    """Prepare recordings that were not prepared yet. Refuse to begin a run if recordings have changed since."""
     if dataset.is_prepared(data_path):
+        if job.cluster.rank == 0:
+            _check_current(data_path, job)
         return
     source = prepare.find_source(data_path)
     say("Preparing %s first." % source)
     settings = PrepareSettings(sample_rate=job.features.sample_rate)
-    say(str(prepare.prepare(source, data_path, settings, wait=job.cluster.size > 1)))  # others may share the folder
+    # Other workers may share the folder, and prepare it at the same time.
+    say(str(prepare.prepare(source, data_path, settings, wait=job.cluster.size > 1, data_path=data_path)))
+
+
+def _check_current(data_path, job):
+    """Refuse to begin a run on data whose recordings have changed. A run that continues needs the data as it was."""
+    outdated = freshness.outdated(data_path)
+    if not outdated:
+        return
+    if job.overwrite or not run_directory.read_state(job.run_path)[1]:
+        raise outdated
+    say("%s. This run continues with the prepared data." % outdated)
