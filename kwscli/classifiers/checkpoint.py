@@ -7,7 +7,7 @@ from ..errors import KwsError
 from ..runs import checkpoint, run_directory
 from ..runs.description import Description
 from ..sound.features import features
-from .classifier import Classifier, in_batches
+from .classifier import Classifier, Weights, in_batches
 
 
 class CheckpointClassifier(Classifier):
@@ -34,3 +34,9 @@ def open_model(path: str, labels_path: Optional[str] = None) -> CheckpointClassi
     description, prefix = run_directory.resolve(path)
     session, inference = checkpoint.inference_session(description, prefix)
     return CheckpointClassifier(prefix, description, session, inference)
+
+
+def weights(path: str) -> Weights:
+    """The weights in a run directory or a checkpoint."""
+    description, prefix = run_directory.resolve(path)
+    return Weights(prefix, description.labels, description.features, checkpoint.values(prefix))

@@ -1,6 +1,6 @@
 """What every model file becomes when it is opened."""
 import abc
-from typing import Any, Callable, Tuple
+from typing import Any, Callable, Dict, NamedTuple, Tuple
 
 import numpy as np
 
@@ -8,6 +8,15 @@ from ..settings import DataSettings
 from ..sound.feature_settings import FeatureSettings
 
 BATCH = 100  # clips that are scored at once
+
+
+class Weights(NamedTuple):
+    """The weights in a model file, and what they were trained for."""
+
+    path: str
+    labels: Tuple[str, ...]
+    features: FeatureSettings
+    values: Dict[str, np.ndarray]  # {name of a variable of our networks: its value}
 
 
 class Classifier(abc.ABC):

@@ -17,7 +17,8 @@ from ..settings import DataSettings
 from ..sound import audio
 from ..sound.feature_settings import FeatureSettings
 from ..sound.features import features as features_of
-from .classifier import BATCH, Classifier, in_full_batches
+from . import arm_graphs
+from .classifier import BATCH, Classifier, Weights, in_full_batches
 
 WAV_INPUT, FEATURES_INPUT, OUTPUT = "wav_data", "fingerprint_input", "labels_softmax"
 # The attribute of the input node that contains model.json. TensorFlow and its converters ignore it.
@@ -55,13 +56,7 @@ class FrozenGraphClassifier(Classifier):
 def open_model(path: str, labels_path: Optional[str] = None) -> FrozenGraphClassifier:
     """The classifier in a .pb file."""
     graph_def = read(path)
-    nodes = {node.name: node for node in graph_def.node}
-    source = next((name for name in (WAV_INPUT, FEATURES_INPUT) if name in nodes), None)
-    if source is None or OUTPUT not in nodes:
-        raise KwsError(
-            "%s is not the graph of a keyword spotter: it needs a node %s or %s, and a node %s, but has %d other nodes"
-            % (path, WAV_INPUT, FEATURES_INPUT, OUTPUT, len(nodes)), "name another graph",
-        )
+    nodes, source = _interface(path, graph_def)
     labels, features, data, data_path = _description(path, source, nodes, labels_path)
     opened = _session(path, graph_def)
     label_count = _shape_of(opened, OUTPUT)[-1]
@@ -71,6 +66,27 @@ def open_model(path: str, labels_path: Optional[str] = None) -> FrozenGraphClass
             "name the right file with --labels",
         )
     return FrozenGraphClassifier(path, labels, features, data, data_path, opened, source)
+
+
+def weights(path: str) -> Weights:
+    """The weights in a .pb file of kws or of ML-KWS-for-MCU."""
+    graph_def = read(path)
+    nodes, source = _interface(path, graph_def)
+    labels, features = _description(path, source, nodes, None)[:2]
+    constants = {name: tf.make_ndarray(node.attr["value"].tensor) for name, node in nodes.items() if node.op == "Const"}
+    return Weights(path, labels, features, arm_graphs.in_our_names(constants) or constants)
+
+
+def _interface(path, graph_def):
+    """({name: node}, the name of the input) of a keyword spotter's graph."""
+    nodes = {node.name: node for node in graph_def.node}
+    source = next((name for name in (WAV_INPUT, FEATURES_INPUT) if name in nodes), None)
+    if source is None or OUTPUT not in nodes:
+        raise KwsError(
+            "%s is not the graph of a keyword spotter: it needs a node %s or %s, and a node %s, but has %d other nodes"
+            % (path, WAV_INPUT, FEATURES_INPUT, OUTPUT, len(nodes)), "name another graph",
+        )
+    return nodes, source
 
 
 def read(path: str) -> "tf.GraphDef":
@@ -124,19 +140,30 @@ def _labels_beside(path):
         if os.path.exists(name):
             return name
     raise KwsError("%s does not contain its labels, and there is no labels.txt beside it" % path,
-                   "name the file of its labels with --labels")
+                   "name the file of its labels with --labels, or put it beside the graph")
 
 
 def _features_of_another_tool(path, source, nodes):
     """The FeatureSettings that the input of another tool's graph takes; the rest are the defaults."""
     if source == FEATURES_INPUT:
         return _features_outside(path, nodes[source].attr["shape"].shape)
-    decode = [node for node in nodes.values() if node.op == "DecodeWav"]
-    if not decode:
+    by_operation = {node.op: node.attr for node in nodes.values()}
+    if "DecodeWav" not in by_operation:
         raise KwsError("%s takes %s but has no operation DecodeWav" % (path, source), "name another graph")
-    # The graph computes its features itself, so only the length of its clips matters here.
-    samples, rate = decode[0].attr["desired_samples"].i, FeatureSettings.sample_rate
-    return FeatureSettings(clip_duration_ms=samples * 1000 // rate) if samples > 0 else FeatureSettings()
+    # The graph computes its features itself, so for its scores only the length of its clips matters.
+    samples, rate = by_operation["DecodeWav"]["desired_samples"].i, FeatureSettings.sample_rate
+    found = {"clip_duration_ms": samples * 1000 // rate} if samples > 0 else {}
+    if "AudioSpectrogram" in by_operation and "Mfcc" in by_operation:
+        spectrogram, mfcc = by_operation["AudioSpectrogram"], by_operation["Mfcc"]
+        found.update(
+            window_size_ms=spectrogram["window_size"].i * 1000 / rate,
+            window_stride_ms=spectrogram["stride"].i * 1000 / rate,
+            dct_coefficient_count=mfcc["dct_coefficient_count"].i,
+            filterbank_channel_count=mfcc["filterbank_channel_count"].i,
+            lower_edge_hertz=mfcc["lower_frequency_limit"].f,
+            upper_edge_hertz=mfcc["upper_frequency_limit"].f,
+        )
+    return FeatureSettings(**found)
 
 
 def _features_outside(path, shape):
