@@ -190,6 +190,8 @@ def label(files, checkpoint, labels, top, as_json):
                 click.echo(one, err=bool(one.error))
         if as_json:
             _print_json([one.to_json() for one in labelled])
+    if any(one.too_quiet for one in labelled):
+        console.say("Record louder, or train with --attenuation-db, so that quiet recordings are reliable, too.")
     if any(one.error for one in labelled):
         click.get_current_context().exit(KwsError.exit_status)
 

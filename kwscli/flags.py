@@ -14,7 +14,7 @@ TRACEBACK = "KWS_TRACEBACK"  # set it to see the traceback of every error
 
 
 class ListOf(click.ParamType):
-    """Values separated by commas or spaces -> a tuple."""
+    """Values separated by commas or spaces -> a tuple. Words may have spaces in them if commas separate them."""
 
     def __init__(self, kind: Callable[[str], Any]) -> None:
         self.kind, self.name = kind, {int: "integers", float: "numbers", str: "words"}[kind]
@@ -23,12 +23,17 @@ class ListOf(click.ParamType):
         if isinstance(value, tuple):
             return value
         try:
-            items = tuple(self.kind(item) for item in value.replace(",", " ").split())
+            items = tuple(self.kind(item) for item in self._parts(value))
         except ValueError:
             items = ()
         if not items:
             self.fail("%r is not a list of %s; separate them by commas" % (value, self.name), param, ctx)
         return items
+
+    def _parts(self, value):
+        if self.kind is str and "," in value:
+            return filter(None, (" ".join(part.split()) for part in value.split(",")))
+        return value.replace(",", " ").split()
 
 
 class Command(click.Command):

@@ -1,4 +1,5 @@
 """`kws label`: says which label a network gives to sound files."""
+import math
 import os
 import sys
 from typing import Any, Dict, Iterable, Iterator, List, NamedTuple, Optional, Sequence, Tuple
@@ -8,9 +9,14 @@ import numpy as np
 from .classifiers.classifier import BATCH
 from .data.recordings import sound_files
 from .errors import KwsError
+from .labels import SILENCE
 from .sound import audio
 
 STDIN = "-"
+# The peak, in decibels of full scale, below which networks lose accuracy. A DS-CNN that names 90 % of clips right does
+# so with 86 % of clips with peaks of -30 to -25 dB, 78 % at -40 to -35 dB, and 63 % at -55 to -50 dB. With
+# --attenuation-db, the limit is lower by as much.
+QUIET_DB = -30.0
 
 
 class Labelled(NamedTuple):
@@ -20,18 +26,21 @@ class Labelled(NamedTuple):
     start_ms: int = 0
     duration_ms: int = 0
     scores: Tuple[Tuple[str, float], ...] = ()
+    peak_db: Optional[float] = None  # of full scale; None for digital silence
+    too_quiet: bool = False  # for the network to be reliable
     error: str = ""  # why there are no scores
 
     def __str__(self) -> str:
         if self.error:
             return "Error: " + self.error
-        return "%s  %s" % (self.file, "  ".join("%s %.1f %%" % (name, 100 * score) for name, score in self.scores))
+        line = "%s  %s" % (self.file, "  ".join("%s %.1f %%" % (name, 100 * score) for name, score in self.scores))
+        return line + ("  (not reliable: its peak is only %.0f dB)" % self.peak_db if self.too_quiet else "")
 
     def to_json(self) -> Dict[str, Any]:
         if self.error:
             return {"file": self.file, "error": self.error}
-        place = {"start_ms": self.start_ms, "duration_ms": self.duration_ms}
-        return dict(place, file=self.file, label=self.scores[0][0], scores=dict(self.scores))
+        found = {name: getattr(self, name) for name in ("file", "start_ms", "duration_ms", "peak_db", "too_quiet")}
+        return dict(found, label=self.scores[0][0], scores=dict(self.scores))
 
 
 def expand(paths: Iterable[str]) -> Iterator[str]:
@@ -60,8 +69,13 @@ def _label_batch(classifier, paths, top):
     clips: List[np.ndarray] = []
     labelled = [_read(classifier.features, path, clips) for path in paths]
     scores = iter(classifier.scores(np.stack(clips)) if clips else ())
+    limit = QUIET_DB - classifier.data.attenuation_db
     for one in labelled:
-        yield one if one.error else one._replace(scores=_ranked(classifier.labels, next(scores))[:top])
+        if not one.error:
+            ranked = _ranked(classifier.labels, next(scores))
+            heard = one.peak_db is not None and ranked[0][0] != SILENCE
+            one = one._replace(scores=ranked[:top], too_quiet=heard and one.peak_db < limit)
+        yield one
 
 
 def _read(settings, path, clips):
@@ -74,7 +88,9 @@ def _read(settings, path, clips):
     clips.append(clip)
     scored = min(len(samples), settings.clip_samples)
     milliseconds = 1000 / settings.sample_rate
-    return Labelled(path, round(start * milliseconds), round(scored * milliseconds))
+    peak = float(np.abs(clip).max())
+    peak_db = round(20 * math.log10(peak), 1) if peak else None
+    return Labelled(path, round(start * milliseconds), round(scored * milliseconds), peak_db=peak_db)
 
 
 def _samples(path, sample_rate):

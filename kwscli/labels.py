@@ -1,4 +1,5 @@
 """The labels of a network: `_silence_`, `_unknown_`, then the keywords, in this order everywhere."""
+import unicodedata
 from typing import Sequence, Tuple
 
 from .errors import KwsError
@@ -10,9 +11,15 @@ SILENCE_INDEX = 0
 UNKNOWN_INDEX = 1
 
 
+def folded(word: str) -> str:
+    """The form in which words are compared: `Yes` is `yes`, and all Unicode forms of a letter are the same."""
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", word).casefold())
+
+
 def labels_of(keywords: Sequence[str]) -> Tuple[str, ...]:
     """The labels of a network that spots these keywords: `_silence_`, `_unknown_`, keywords..."""
-    repeated = sorted({word for word in keywords if keywords.count(word) > 1})
+    forms = [folded(word) for word in keywords]
+    repeated = sorted({word for word, form in zip(keywords, forms) if forms.count(form) > 1})
     if repeated:
         raise KwsError("--wanted-words has %s more than once" % ", ".join(repeated), "give each keyword once")
     reserved = [word for word in keywords if word.startswith("_")]

@@ -68,6 +68,10 @@ class DataSettings:
     background_volume: float = setting(
         0.1, "Maximum volume of that noise; 1 is the volume of the recording.", minimum=0, maximum=1
     )
+    attenuation_db: float = setting(
+        0.0, "Each clip is made quieter by up to this many decibels, so that quiet recordings are recognized, too.",
+        minimum=0, maximum=90,
+    )
     sampling: str = setting(
         "epoch",
         "epoch: each epoch has every keyword clip once, and new clips of other words, evenly over the words; "

@@ -55,8 +55,80 @@ def test_every_rate_and_channel_count_becomes_16_khz_mono(rate, channels):
 
 
 def test_channels_are_averaged():
-    stereo = np.stack([SINE, -SINE], axis=1)
-    assert np.abs(audio.read(encoded(stereo, format="WAV", subtype="FLOAT"), RATE)).max() == 0
+    stereo = np.stack([SINE, -SINE / 2], axis=1)
+    np.testing.assert_allclose(audio.read(encoded(stereo, format="WAV", subtype="FLOAT"), RATE), SINE / 4, atol=1e-6)
+
+
+@pytest.mark.parametrize("other, channel", [(-SINE, 1), (-0.95 * SINE, 1), (-1.05 * SINE, 2)])
+def test_of_channels_that_cancel_each_other_out_the_louder_one_is_used(other, channel):
+    data = encoded(np.stack([SINE, other], axis=1), format="WAV", subtype="FLOAT")
+    remarks, expected = [], SINE if channel == 1 else other
+    np.testing.assert_allclose(audio.read(data, RATE), expected, atol=1e-6)
+    np.testing.assert_array_equal(audio.read_int16(data, RATE, remarks=remarks), audio.to_int16(expected))
+    assert remarks == ["channels cancel each other out: only channel %d of 2 is used" % channel]
+
+
+@pytest.mark.parametrize("channels", [
+    [SINE, SINE], [SINE, 0 * SINE], [0 * SINE, 0 * SINE], [SINE + 0.4, -0.5 * SINE - 0.4],
+])
+def test_other_channels_are_averaged_without_a_remark(channels):
+    remarks, stereo = [], np.stack(channels, axis=1)
+    found = audio.read_int16(encoded(stereo, format="WAV", subtype="FLOAT"), RATE, remarks=remarks)
+    assert np.abs(found - audio.to_int16(stereo.mean(axis=1).astype(np.float32))).max() <= 1 and not remarks
+
+
+def of_unknown_length(samples, rate=RATE):
+    """A FLAC as a pipe writes it: its header has 0 for the number of samples."""
+    data = bytearray(encoded(samples, rate, format="FLAC", subtype="PCM_16"))
+    data[21] &= 0xF0
+    data[22:26] = bytes(4)
+    assert soundfile.info(io.BytesIO(bytes(data))).frames == 2 ** 63 - 1
+    return bytes(data)
+
+
+@pytest.mark.parametrize("count", [1, 4096, 16000, 50000])
+@pytest.mark.parametrize("block", [1 << 20, 1000])
+def test_a_flac_of_unknown_length_is_read_until_it_ends(monkeypatch, tmp_path, count, block):
+    monkeypatch.setattr(audio, "_BLOCK", block)
+    samples = np.random.RandomState(0).randint(-20000, 20000, count).astype(np.int16)
+    data = of_unknown_length(samples)
+    np.testing.assert_array_equal(audio.read_int16(data, RATE), samples)
+    (tmp_path / "a.flac").write_bytes(data)
+    np.testing.assert_array_equal(audio.read_int16(str(tmp_path / "a.flac"), RATE), samples)
+    stereo = of_unknown_length(np.stack([samples, samples], axis=1), 2 * RATE)
+    assert abs(len(audio.read(stereo, RATE)) - count / 2) < 1
+
+
+@pytest.mark.parametrize("limit, why", [(4999, "more than 4999 samples"), (5000, None)])
+def test_a_flac_of_unknown_length_has_a_limit_too(monkeypatch, limit, why):
+    monkeypatch.setattr(audio, "MAX_SAMPLES", limit)
+    data = of_unknown_length(np.zeros(5000, np.int16))
+    if not why:
+        assert len(audio.read(data, RATE)) == 5000
+        return
+    with pytest.raises(audio.UnreadableAudio, match=why):
+        audio.read(data, RATE)
+
+
+@pytest.mark.parametrize("data", [encoded(np.tile(SINE, 3), format="WAV"), of_unknown_length(np.tile(SINE, 3))])
+@pytest.mark.parametrize("limit, count", [(1 << 28, 2 * RATE), (RATE, RATE)])
+def test_the_beginning_of_a_long_file_can_be_read(monkeypatch, data, limit, count):
+    monkeypatch.setattr(audio, "MAX_SAMPLES", limit)
+    remarks = []
+    found = audio.read_int16(data, RATE, seconds=2, remarks=remarks)
+    np.testing.assert_allclose(found, np.tile(audio.to_int16(SINE), 3)[:count], atol=1)
+    assert remarks == ["too long: only its first %d s are used" % (count // RATE)]
+    assert len(audio.read_int16(encoded(format="WAV"), RATE, seconds=2, remarks=remarks)) == RATE and len(remarks) == 1
+
+
+@pytest.mark.parametrize("name", ["yes/a.m4a", "A.WEBM", "x.amr", "x.3gp", "x.mpeg"])
+def test_a_file_of_a_phone_is_refused_with_the_command_that_converts_it(name):
+    suffix = name[name.index("."):]
+    command = "convert them with ffmpeg -i x%s x.wav" % suffix
+    assert command in audio.how_to_convert(name) and not audio.is_sound(name)
+    with pytest.raises(audio.UnreadableAudio, match="%s cannot be read as sound; cannot read .*%s" % (name, command)):
+        audio.read(b"\0\0\0\x20ftypM4A ", RATE, name)
+    assert not audio.how_to_convert("a.wav") and not audio.how_to_convert("notes.txt")
 
 
 def test_16_bit_samples_come_through_unchanged():
@@ -157,13 +229,44 @@ def test_fit_cuts_or_pads_at_the_end(samples, clip_samples):
     assert not clip[kept:].any()
 
 
-@given(FLOATS, st.integers(1, 400), st.integers(1, 50))
-def test_loudest_finds_the_start_with_the_most_energy(samples, clip_samples, step):
-    start = audio.loudest(samples, clip_samples, step)
-    starts = range(0, max(1, len(samples) - clip_samples + 1), step)
-    energies = [np.square(samples[one : one + clip_samples].astype(np.float64)).sum() for one in starts]
-    assert start in starts
-    assert energies[start // step] >= max(energies) - 1e-9
+@settings(deadline=None)
+@given(FLOATS, st.integers(1, 400), st.sampled_from([1000, 8000, 16000]))
+def test_the_loudest_clip_lies_within_the_recording(samples, clip_samples, rate):
+    start = audio.loudest(samples, clip_samples, rate)
+    assert start % (rate // 100) == 0 and 0 <= start <= max(0, len(samples) - clip_samples)
+
+
+def long_recording(start):
+    """Three seconds of low noise [48000], with half a second of a voice-like sound from `start` on, in samples."""
+    rng, seconds = np.random.RandomState(0), np.arange(RATE // 2) / RATE
+    samples = 0.002 * rng.randn(3 * RATE)
+    samples[start : start + RATE // 2] += 0.2 * np.sin(2 * np.pi * 150 * seconds) * np.sin(2 * np.pi * 900 * seconds)
+    return samples
+
+
+TIME = np.arange(3 * RATE) / RATE
+DISTURBANCES = {
+    "none": 0 * TIME,
+    "a microphone that settles": 0.9 * np.exp(-TIME / 0.08),
+    "slow drift": 0.5 * np.sin(2 * np.pi * 0.4 * TIME),
+    "a constant": 0 * TIME + 0.5,
+    "a click": 0.9 * ((TIME > 0.2) & (TIME < 0.201)),
+    "a low pop": 0.9 * np.sin(2 * np.pi * 60 * TIME) * np.exp(-TIME / 0.05) * (TIME < 0.2),
+    "hum": 0.3 * np.sin(2 * np.pi * 50 * TIME),
+}
+
+
+@pytest.mark.parametrize("disturbance", DISTURBANCES.values(), ids=list(DISTURBANCES))
+@pytest.mark.parametrize("start", [RATE + 800, 2 * RATE + 4000])
+def test_no_disturbance_hides_the_word_of_a_long_recording(disturbance, start):
+    samples = np.clip(long_recording(start) + disturbance, -1, 1).astype(np.float32)
+    found = audio.loudest(samples, RATE, RATE)
+    assert found <= start + 160 and start + RATE // 2 <= found + RATE + 160
+
+
+def test_the_loudest_part_does_not_depend_on_the_level():
+    samples = long_recording(2 * RATE).astype(np.float32)
+    assert audio.loudest(samples, RATE, RATE) == audio.loudest(samples / 64, RATE, RATE)
 
 
 @settings(deadline=None)

@@ -180,3 +180,16 @@ def test_augmentations_apply_in_order_and_to_the_features_of_their_own_clips():
     features = np.ones((3, 4, 2), np.float32)
     drawn.change_features(features)
     assert features[:, 1, 1].tolist() == [6.0, 8.0, 10.0]
+
+
+def test_attenuation_makes_clips_quieter_and_draws_nothing_where_it_is_off():
+    silent = np.arange(2000) % 4 == 0
+    drawn = drawn_from(0, silent, DataSettings(attenuation_db=40.0), 2, augment.Attenuation)
+    decibels = -20 * np.log10(drawn.factors)
+    assert decibels.min() >= -1e-4 and 38 < decibels.max() <= 40.001 and abs(decibels.mean() - 20) < 1
+    clip = np.full(CLIP, 0.5, np.float32)
+    drawn.clip(3, clip)
+    np.testing.assert_allclose(clip, 0.5 * drawn.factors[3])
+    off = drawn_from(0, silent, DataSettings(), 2, augment.Attenuation)
+    off.clip(3, clip)
+    np.testing.assert_allclose(clip, 0.5 * drawn.factors[3])

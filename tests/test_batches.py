@@ -196,6 +196,15 @@ def test_a_keyword_without_clips_is_an_error():
         stream(wanted_words=("yes", "zebra"))
 
 
+def test_keywords_are_compared_in_one_form_of_case_and_unicode():
+    nfc, nfd = "sch\u00f6n", "scho\u0308n"
+    data = Data({nfc: 5, "Yes": 5, "bird": 5})
+    for wanted in ((nfd, "yes"), (nfc, "YES")):
+        selection = batches.Selection(data, wanted, "training", 0, 0)
+        assert list(selection.targets) == 5 * [2] + 5 * [3] + 5 * [1]
+        assert stream(data, wanted_words=wanted).epoch_size
+
+
 def test_data_with_another_sample_rate_is_refused():
     data = Data()
     data.sample_rate = 8000

@@ -137,6 +137,14 @@ def test_words_in_every_spelling(planned, words):
     assert planned("--wanted_words", words)["wanted_words"] == ("yes", "no")
 
 
+@pytest.mark.parametrize("words, expected", [
+    ("hey marvin,stop", ("hey marvin", "stop")), (" hey  marvin , stop", ("hey marvin", "stop")),
+    ("hey marvin,", ("hey marvin",)), ("hey marvin", ("hey", "marvin")),
+])
+def test_words_may_have_spaces_where_commas_separate_them(planned, words, expected):
+    assert planned("--wanted_words", words)["wanted_words"] == expected
+
+
 @pytest.mark.parametrize("flags, status, message", [
     ("--batch_size 0", 2, "0 is not in the range 1<=x<=100000."),
     ("--batch_size 1.5", 2, "'1.5' is not a valid integer range."),
@@ -154,6 +162,7 @@ def test_words_in_every_spelling(planned, words):
      "Error: --model-size and --model-size-info both choose the size of the network; give one of them"),
     ("--model_size xl", 1, "Error: ds_cnn has no size xl; its sizes are: s, m, l"),
     ("--wanted_words yes,yes", 1, "Error: --wanted-words has yes more than once; give each keyword once"),
+    ("--wanted_words yes,Yes", 1, "Error: --wanted-words has Yes, yes more than once; give each keyword once"),
     ("--wanted_words _silence_", 1,
      "Error: _silence_ cannot be a keyword, because it begins with _; leave it out of --wanted-words; kws adds "
      "_silence_ and _unknown_ itself"),

@@ -18,7 +18,10 @@ from kwscli.sound import audio
     ("yes/en-us-f1_nohash_1.wav", "en-us-f1"),
     ("yes/speaker12-3.wav", "speaker12"), ("yes/yes-speaker12-3.flac", "speaker12"),
     ("yes/yes_Speaker_anna_3.wav", "Speaker_anna"),
-    ("yes/speaker-anna.wav", "speaker-anna"), ("yes/1.wav", ""), ("yes/loudspeaker.wav", ""),
+    ("yes/speaker-anna.wav", "speaker-anna"), ("yes/speaker-01.wav", "speaker-01"),
+    ("yes/speakerA-1.wav", "speakerA"),
+    ("yes/speakers-01.wav", ""), ("yes/Speakers_01.wav", ""),
+    ("yes/speakerphone-01.wav", ""), ("yes/1.wav", ""), ("yes/loudspeaker.wav", ""),
     ("speaker7/yes.wav", ""),
     ("yes/_nohash_3.wav", ""),
 ])

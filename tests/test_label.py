@@ -10,6 +10,7 @@ import soundfile
 
 from kwscli import label
 from kwscli.errors import KwsError
+from kwscli.settings import DataSettings
 from kwscli.sound import audio
 from kwscli.sound.feature_settings import FeatureSettings
 
@@ -19,7 +20,7 @@ LABELS = ("_silence_", "_unknown_", "yes", "no")
 class Peak:
     """A classifier that scores `yes` highest for a loud clip, and keeps the clips of each call."""
 
-    labels, features = LABELS, FeatureSettings()
+    labels, features, data = LABELS, FeatureSettings(), DataSettings()
 
     def __init__(self):
         self.clips, self.batches = [], []
@@ -167,7 +168,7 @@ def test_json_says_which_part_was_heard(tmp_path):
     told = json.loads(json.dumps(labelled(Peak(), path, 2).to_json()))
     assert told == {
         "file": path, "label": "yes", "scores": {"yes": 0.6, "_unknown_": 0.2}, "start_ms": told["start_ms"],
-        "duration_ms": 1000,
+        "duration_ms": 1000, "peak_db": -6.0, "too_quiet": False,
     }
 
 
@@ -185,3 +186,28 @@ def test_standard_input(tmp_path, monkeypatch):
 
 def test_unreadable_audio_is_a_kws_error():
     assert issubclass(audio.UnreadableAudio, KwsError)
+
+
+class Sure(Peak):
+    """A classifier that names every clip `yes`."""
+
+    def scores(self, clips):
+        return np.array([[0.1, 0.1, 0.7, 0.1]] * len(clips))
+
+
+@pytest.mark.parametrize("level, attenuation_db, too_quiet", [
+    (0.5, 0.0, False), (0.04, 0.0, False), (0.02, 0.0, True), (0.02, 20.0, False), (0.002, 20.0, True),
+])
+def test_a_recording_that_is_too_quiet_to_rely_on_is_marked(tmp_path, level, attenuation_db, too_quiet):
+    classifier = Sure()
+    classifier.data = DataSettings(attenuation_db=attenuation_db)
+    result = labelled(classifier, write(tmp_path / "a.wav", level / 0.5 * tone(), subtype="FLOAT"))
+    assert result.too_quiet is too_quiet and result.peak_db == pytest.approx(20 * np.log10(level), abs=0.1)
+    assert ("not reliable: its peak is only" in str(result)) is too_quiet
+    assert result.to_json()["too_quiet"] is too_quiet
+
+
+def test_silence_is_never_too_quiet(tmp_path):
+    for samples in (np.zeros(16000), 1e-4 * tone()):
+        result = labelled(Peak(), write(tmp_path / "a.wav", samples))
+        assert result.scores[0][0] == "_silence_" and not result.too_quiet

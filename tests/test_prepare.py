@@ -213,6 +213,78 @@ def test_every_problem_is_counted_and_listed(kws, data):
     )]
 
 
+@pytest.mark.parametrize("value", [0.0, 0.25, -0.5, 1.0])
+def test_a_constant_value_is_silent(kws, data, value):
+    (data / "yes").mkdir()
+    rng = np.random.RandomState(0)
+    sounds = {"muted": np.full(16000, value), "hum": np.clip(value + rng.uniform(-0.0005, 0.0005, 16000), -1, 1)}
+    sounds["speech"] = np.clip(value + rng.uniform(-0.1, 0.1, 16000), -1, 1)
+    for name, samples in sounds.items():
+        soundfile.write(str(data / "yes" / (name + ".wav")), samples, 16000, subtype="PCM_16")
+    kws("prepare", "--data-path", data)
+    with open(str(data / "packed" / "problems.csv"), encoding="utf-8", newline="") as file:
+        silent = {row["path"] for row in csv.DictReader(file) if row["problem"].startswith("silent: peak 0.000")}
+    assert silent == {"yes/muted.wav", "yes/hum.wav"}
+    muted = list(dataset.load(str(data)).paths).index("yes/muted.wav")
+    assert set(dataset.load(str(data)).recording(muted)) == {min(round(value * 32768), 32767)}  # as it was recorded
+
+
+def test_files_of_phones_are_listed_with_the_command_that_converts_them(kws, words):
+    for name in ("a.m4a", "b.M4A", "c.webm", "d.amr", "e.mpeg", "f.3gp"):
+        with open(os.path.join(words, "yes", name), "wb") as file:
+            file.write(b"no sound for libsndfile")
+    result = kws("prepare", "--data-path", words)
+    assert "    1 cannot read .m4a files, left out\n" in result.stdout and "18 clips" in result.stdout
+    with open(os.path.join(words, "packed", "problems.csv"), encoding="utf-8", newline="") as file:
+        found = {row["path"]: row["problem"] for row in csv.DictReader(file)}
+    assert len(found) == 6
+    assert found["yes/c.webm"] == "cannot read .webm files: convert them with ffmpeg -i x.webm x.wav"
+
+
+def test_a_data_set_of_nothing_but_phone_files_says_how_to_convert_them(kws, data):
+    (data / "yes").mkdir()
+    (data / "yes" / "a.m4a").write_bytes(b"x")
+    assert_refused(kws("prepare", "--data-path", data), "cannot read .m4a files: convert them with ffmpeg -i x.m4a")
+
+
+def test_channels_that_cancel_each_other_out_are_kept_and_listed(kws, data):
+    (data / "yes").mkdir()
+    samples = np.random.RandomState(0).uniform(-0.5, 0.5, 16000)
+    soundfile.write(str(data / "yes" / "a.wav"), np.stack([samples, -samples], axis=1), 16000)
+    kws("prepare", "--data-path", data)
+    assert problems(data) == {"yes/a.wav": ("channels cancel each other out", "kept")}
+    assert np.abs(dataset.load(str(data)).recording(0)).max() > 16000
+
+
+@pytest.mark.parametrize("packed_as", ["folder", "archive"])
+def test_a_long_background_recording_is_used_in_part(kws, words, data, monkeypatch, packed_as):
+    monkeypatch.setattr("kwscli.data.recording_checks.BACKGROUND_SECONDS", 1)
+    if packed_as == "folder":
+        monkeypatch.setattr("kwscli.data.recordings.MAX_MEMBER_BYTES", 20000)  # above that of the words
+    else:
+        pack(words, data / "w.tar")
+    path = words if packed_as == "folder" else data
+    result = kws("prepare", "--data-path", path)
+    assert "18 clips" in result.stdout and "1 background recordings" in result.stdout
+    assert "    1 too long, kept\n" in result.stdout
+    assert [len(noise) for noise in dataset.load(str(path)).background] == [16000]
+
+
+def test_a_recording_of_a_word_that_is_too_large_is_left_out(kws, words, monkeypatch):
+    monkeypatch.setattr("kwscli.data.recordings.MAX_MEMBER_BYTES", 10044)
+    assert "18 clips" in kws("prepare", "--data-path", words).stdout
+    monkeypatch.setattr("kwscli.data.recordings.MAX_MEMBER_BYTES", 10043)
+    assert_refused(kws("prepare", "--data-path", words, "--force"), "it has more than 10043 bytes")
+
+
+def test_background_recordings_that_cannot_be_used_are_not_said_to_be_missing(kws, words):
+    with open(os.path.join(words, "_background_noise_", "noise.wav"), "wb") as file:
+        file.write(b"no sound")
+    result = kws("prepare", "--data-path", words)
+    assert "The 1 background recordings cannot be used: training will not add noise to the clips." in result.stdout
+    assert "No _background_noise_ folder" not in result.stdout
+
+
 def test_peak_and_full_scale(kws, data):
     (data / "yes").mkdir()
     samples = np.zeros(16000, np.int16)

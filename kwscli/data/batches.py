@@ -15,7 +15,7 @@ import numpy as np
 
 from ..console import say
 from ..errors import KwsError
-from ..labels import SILENCE_INDEX, UNKNOWN_INDEX
+from ..labels import SILENCE_INDEX, UNKNOWN_INDEX, folded
 from ..settings import DataSettings, EvaluationSettings
 from ..sound import augment
 from ..sound.feature_settings import FeatureSettings
@@ -45,9 +45,10 @@ class Selection:
         self, dataset: Dataset, wanted_words: Sequence[str], split: str, silence_percentage: float,
         unknown_percentage: float, repeat_unknown: bool = False,
     ) -> None:
-        label_of = {word: UNKNOWN_INDEX + 1 + index for index, word in enumerate(wanted_words)}
+        label_of = {folded(word): UNKNOWN_INDEX + 1 + index for index, word in enumerate(wanted_words)}
+        label_of = {word: label_of.get(folded(word), UNKNOWN_INDEX) for word in set(dataset.words)}
         self.dataset = dataset
-        self.targets = np.array([label_of.get(word, UNKNOWN_INDEX) for word in dataset.words], np.int32)
+        self.targets = np.array([label_of[word] for word in dataset.words], np.int32)
         mine = dataset.splits == split
         self.keywords = np.flatnonzero(mine & (self.targets != UNKNOWN_INDEX))
         self.unknown = np.flatnonzero(mine & (self.targets == UNKNOWN_INDEX))
@@ -110,8 +111,8 @@ class TrainingStream:
 
     def _check(self, dataset):
         check_sample_rate(dataset, self._features.sample_rate)
-        found = set(dataset.words[self._selection.keywords])
-        missing = [word for word in self._settings.wanted_words if word not in found]
+        found = {folded(word) for word in set(dataset.words[self._selection.keywords])}
+        missing = [word for word in self._settings.wanted_words if folded(word) not in found]
         if missing:
             raise KwsError(
                 "%s has no training clips of %s" % (dataset.path, ", ".join(missing)),

@@ -34,7 +34,8 @@ _INFO_TYPES = {
     "testing_percentage": (int, float), "clip_count": int, "speaker_count": int, "words": dict, "problems": dict,
     "background": list,
 }
-_SPEAKER = re.compile(r"(?:^|[_.-])(speaker[_-]?[^_.-]+)", re.IGNORECASE)
+# "speaker" with a name, a number or a letter behind it; "speakers-01.wav" does not name one.
+_SPEAKER = re.compile(r"(?:^|[_.-])(speaker(?:[_-][^_.-]+|\d[^_.-]*|[a-rt-z](?=[_.-])))", re.IGNORECASE)
 
 
 def speaker_of(path: str) -> str:
@@ -49,13 +50,17 @@ def speaker_of(path: str) -> str:
     return found.group(1) if found else ""
 
 
-def split_of(path: str, validation_percentage: float, testing_percentage: float) -> str:
-    """The split of a recording, from a hash of its speaker, or of its file name if the name does not say the speaker.
+def split_of(
+    path: str, validation_percentage: float, testing_percentage: float, speaker: Optional[str] = None
+) -> str:
+    """The split of a recording, from a hash of its speaker, or of its file name if the speaker is unknown.
+
+    speaker: "" if unknown; None if the file name may say it.
 
     A speaker is never in two splits, and no recording changes its split when others are added. For Speech Commands,
     10 and 10 percent reproduce the official validation_list.txt and testing_list.txt.
     """
-    key = speaker_of(path) or os.path.basename(path)
+    key = (speaker_of(path) if speaker is None else speaker) or os.path.basename(path)
     number = int(hashlib.sha1(key.encode("utf-8")).hexdigest(), 16) % (_MAX_CLIPS + 1)
     percentage = number * (100.0 / _MAX_CLIPS)
     if percentage < validation_percentage:
@@ -201,13 +206,24 @@ class Dataset:
         prepared = [self.info["validation_percentage"], self.info["testing_percentage"]]
         wanted = [was if now is None else now for now, was in zip(wanted, prepared)]
         if wanted != prepared:
-            self.splits = np.array([split_of(path, *wanted) for path in columns.path])
+            self.splits = self._other_splits(columns, *wanted)
         self.sample_rate = self.info["sample_rate"]
         self.counts = columns.sample_count
         self.offsets = np.cumsum(self.counts) - self.counts
         self._samples = _map(os.path.join(folder, _CLIPS), self.counts.sum())
         self.background = _backgrounds(folder, self.info["background"])
         self._starts = {}
+
+    def _other_splits(self, columns, validation_percentage, testing_percentage):
+        if self.info.get("given_splits"):
+            raise KwsError(
+                "the splits of %s come with its recordings, and have no other percentages" % self.path,
+                "leave out --validation-percentage and --testing-percentage",
+            )
+        return np.array([
+            split_of(path, validation_percentage, testing_percentage, speaker)
+            for path, speaker in zip(columns.path, columns.speaker)
+        ])
 
     def recording(self, index: int) -> np.ndarray:
         """The samples [n] int16 of one recording, a view of the file."""

@@ -1,6 +1,7 @@
 """`kws prepare`: turns an archive or a folder of recordings into prepared data (see `dataset`), and lists problems."""
 import collections
 import contextlib
+import functools
 import hashlib
 import os
 from typing import Any, Dict, NamedTuple, Optional
@@ -10,10 +11,10 @@ from ..console import Progress, say
 from ..errors import KwsError
 from ..settings import PrepareSettings
 from ..sound import audio
-from . import archive, dataset
-from .dataset import PACKED
+from . import archive, dataset, layouts
+from .dataset import BACKGROUND, PACKED
 from .recording_checks import Examiner
-from .recordings import read, recordings
+from .recordings import all_files, checked, read, recordings
 
 PUBLISHED = "speech_commands_v0.02.tar.gz"  # preferred where there are several archives
 SYNTHETIC = "synthetic"  # the folder of a synthesised corpus
@@ -100,7 +101,9 @@ def find_source(data_path: str, name: Optional[str] = None) -> str:
         return os.path.join(data_path, chosen[0])
     if found:
         raise KwsError("%s holds several archives (%s)" % (data_path, ", ".join(found)), "choose one with --archive")
-    if any(True for _ in recordings(data_path)) or dataset.is_prepared(data_path):
+    if dataset.is_prepared(data_path) or any(
+        audio.is_sound(name) or audio.how_to_convert(name) for name in all_files(data_path)
+    ):
         return data_path
     raise KwsError(
         "%s holds neither an archive (%s) nor a folder of recordings for each word"
@@ -162,17 +165,27 @@ def _pack(source, out, settings):
         writer = stack.enter_context(dataset.Writer(packed))
         examiner = Examiner(settings, writer)
         if os.path.isdir(source):
-            sha256 = _pack_folder(source, examiner)
+            sha256, layout = _pack_folder(source, examiner)
         else:
             unpacked = stack.enter_context(files.replacing_folder(_unpacked_folder(source, out)))
-            sha256 = _pack_archive(source, unpacked, examiner)
+            sha256, layout = _pack_archive(source, unpacked, examiner)
+        examiner.settle(layout)
         if not writer.recordings:
-            first = "; the first problem: %s" % writer.problems[0].problem if writer.problems else ""
-            raise KwsError(
-                "%s holds no recording of a word (WORD/name.wav) that can be read%s" % (source, first),
-                "give an archive or a folder with a folder of recordings for each word",
-            )
-        writer.finish(dict(request, sha256=sha256, **_summary(writer)))
+            raise _nothing_found(source, layout, writer)
+        writer.finish(dict(request, sha256=sha256, **_summary(writer, layout)))
+
+
+def _nothing_found(source, layout, writer):
+    """The error for a source without a recording of a word. It says what was found instead."""
+    found = ""
+    if layout.passed_over:
+        found = "; found: %s" % "; ".join(layout.passed_over[:3])
+    elif writer.problems:
+        found = "; the first problem: %s" % writer.problems[0].problem
+    return KwsError(
+        "%s holds no recording of a word (WORD/name.wav) that can be read%s" % (source, found),
+        "put the recordings of each word into a folder that has its name; kws guide data shows other layouts",
+    )
 
 
 def _packed_folder(out):
@@ -201,8 +214,11 @@ def _unpacked_folder(source, out):
 
 
 def _pack_archive(path, unpacked, examiner):
-    """Unpack and pack an archive in one pass, and return its SHA-256."""
-    folders = set()
+    """Unpack and pack an archive, and return its SHA-256 and its Layout.
+
+    A recording whose path alone tells its word is examined on the way, the others when all files are known.
+    """
+    folders, names, examined = set(), [], set()
     with open(os.path.join(unpacked, _UNPACKED_MARK), "w", encoding="utf-8") as mark:
         mark.write("kws prepare unpacked an archive here. It replaces this folder when it unpacks the archive again.\n")
     with Progress("preparing " + os.path.basename(path), os.path.getsize(path), unit="B") as progress:
@@ -222,37 +238,91 @@ def _pack_archive(path, unpacked, examiner):
                     )
                 examiner.leave_out(name, "twice in the archive: the first one is used")
                 continue
-            examiner.examine(name, data)
-    return source.sha256
+            names.append(name)
+            word = audio.is_sound(name) and layouts.word_of(name)
+            if word:
+                examined.add(name)
+                examiner.examine(name, data, word)
+    layout = layouts.recognize(names, functools.partial(_lines, unpacked))
+    _examine(unpacked, [name for name in names if name not in examined], layout, examiner, hashlib.sha256())
+    return source.sha256, layout
 
 
 def _pack_folder(folder, examiner):
-    """Pack a folder of WORD/recording, and return a SHA-256 of the names and contents."""
-    names, sha256 = list(recordings(folder)), hashlib.sha256()
+    """Pack a folder, and return a SHA-256 of the names and contents of what is used, and its Layout."""
+    names, sha256 = list(all_files(folder)), hashlib.sha256()
+    layout = layouts.recognize(names, functools.partial(_lines, folder))
+    _examine(folder, names, layout, examiner, sha256)
+    return sha256.hexdigest(), layout
+
+
+def _examine(folder, names, layout, examiner, sha256):
+    """Examine the recordings below a folder, and list the others. Their names and contents go into `sha256`."""
+    others = collections.Counter()
     with Progress("preparing " + folder, len(names), unit="files") as progress:
         for name in names:
             progress.update()
+            place = layout.places.get(name)
+            if place and not place.word:
+                examiner.leave_out(name, place.why)
+                continue
+            if not place and not layouts.is_label_file(name):
+                if audio.how_to_convert(name):
+                    examiner.leave_out(name, audio.how_to_convert(name))
+                else:
+                    others[_kind(name)] += 1
+                continue
             try:
-                data = read(folder, name)
-            except audio.UnreadableAudio as error:
+                # A background recording may be too large for memory.
+                source = read(folder, name) if place and place.word != BACKGROUND else checked(folder, name)
+                _add_to_hash(sha256, name, source)
+            except (audio.UnreadableAudio, OSError) as error:
                 examiner.leave_out(name, "unreadable: %s" % error)
                 continue
-            sha256.update(name.encode("utf-8", "surrogateescape") + b"\0" + data)
-            examiner.examine(name, data)
-    return sha256.hexdigest()
+            if place:
+                examiner.examine(name, source, place.word)
+    if others:
+        kinds = ", ".join(sorted(others, key=lambda kind: (-others[kind], kind))[:8])
+        layout.notes.append("Not recordings: %d files (%s)" % (sum(others.values()), kinds))
 
 
-def _summary(writer):
+def _kind(name):
+    """What a file is called that is not a recording: its ending."""
+    base = os.path.basename(name)
+    return "hidden" if base.startswith(".") else os.path.splitext(base)[1] or "no ending"
+
+
+def _add_to_hash(sha256, name, source):
+    sha256.update(name.encode("utf-8", "surrogateescape") + b"\0")
+    if isinstance(source, bytes):
+        sha256.update(source)
+        return
+    with open(source, "rb") as file:
+        for block in iter(lambda: file.read(1 << 20), b""):
+            sha256.update(block)
+
+
+def _lines(folder, name):
+    """The lines of a label file below a folder."""
+    with open(checked(folder, name), encoding="utf-8-sig", errors="replace", newline="") as file:
+        yield from file
+
+
+def _summary(writer, layout):
     words = collections.defaultdict(lambda: dict.fromkeys(dataset.SPLITS, 0))
     for recording in writer.recordings:
         words[recording.word][recording.split] += 1
     return {
-        "split_rule": "sha1 of the speaker (or file name), modulo 2^27",
+        "split_rule": "given" if layout.given_splits else "sha1 of the speaker (or file name), modulo 2^27",
+        "given_splits": layout.given_splits,
         "words": words,
         "speaker_count": len({recording.speaker for recording in writer.recordings if recording.speaker}),
         "problems": collections.Counter(
             "%s, %s" % (problem.problem.split(":")[0], problem.action) for problem in writer.problems
         ),
+        "notes": layout.notes,
+        "passed_over": layout.passed_over,
+        "background_count": sum(place.word == BACKGROUND for place in layout.places.values()),
     }
 
 
@@ -267,8 +337,13 @@ def _described(report):
     yield "%s: %d clips of %d words by %s, %d background recordings" % (
         _source(report), info["clip_count"], len(words), _speakers(info), len(info["background"])
     )
+    yield from info.get("notes", ())
+    yield from ("Passed over: " + line for line in info.get("passed_over", ()))
     if not info["background"]:
-        yield "No _background_noise_ folder: training will not add noise to the clips."
+        found = info.get("background_count")
+        yield "%s: training will not add noise to the clips." % (
+            "The %d background recordings cannot be used" % found if found else "No _background_noise_ folder"
+        )
     for split in dataset.SPLITS[1:]:
         without = [word for word, counts in words if not counts[split]]
         if without and info[split + "_percentage"]:

@@ -1,7 +1,7 @@
 """Checks of the recordings of a data set, each on its way into the prepared data."""
 import hashlib
-import os
 import sys
+from typing import Union
 
 import numpy as np
 
@@ -9,11 +9,13 @@ from ..settings import PrepareSettings
 from ..sound import audio
 from . import dataset
 from .dataset import BACKGROUND, Problem, Recording
+from .layouts import Layout
 
 SILENT_PEAK = 0.002  # of full scale: -54 dB
 CLIPPED_SAMPLES = 10  # at full scale
 SHORT_MS = 300
 LONG_MS = 1500
+BACKGROUND_SECONDS = 3600  # that are used of a background recording
 
 
 class Examiner:
@@ -21,42 +23,68 @@ class Examiner:
 
     def __init__(self, settings: PrepareSettings, writer: dataset.Writer) -> None:
         self._settings, self._writer = settings, writer
+        self._paths = []  # of the recordings that the writer has, as they are on disk
         self._first_of = {}  # {SHA-1 of the samples: path of the first recording that has them}
 
     def leave_out(self, path: str, problem: str) -> None:
         """Note why a recording does not become part of the prepared data."""
         self._writer.problems.append(Problem(_printable(path), problem, "left out"))
 
-    def examine(self, path: str, data: bytes) -> None:
-        """Examine the recording `.../WORD/name`, given the bytes of its file. Other files are skipped."""
-        if not audio.is_sound(path):
-            return
-        path = _printable(path)
-        word = sys.intern(os.path.basename(os.path.dirname(path)))
-        if not word or word.startswith(("_", ".")) and word != BACKGROUND:
-            self.leave_out(path, "not in a word's folder")
-            return
+    def examine(self, path: str, source: Union[str, bytes], word: str) -> None:
+        """Examine a recording of a word, or a background recording, given its file or the bytes of it.
+
+        Its split and its speaker are known only when `settle` is called.
+        """
+        raw, path = path, _printable(path)
+        remarks = []
         try:
-            samples = audio.read_int16(data, self._settings.sample_rate, path)
+            samples = audio.read_int16(
+                source, self._settings.sample_rate, path, BACKGROUND_SECONDS if word == BACKGROUND else None, remarks
+            )
         except audio.UnreadableAudio as error:
             self.leave_out(path, "%s: %s" % ("empty" if isinstance(error, audio.EmptyAudio) else "unreadable", error))
             return
         if word == BACKGROUND:
             self._writer.add_background(path, samples)
+            self._keep(path, remarks)
             return
-        # float32 holds the magnitude of every int16, also of the lowest, and numpy is fastest at it.
-        peak = float(np.abs(samples, dtype=np.float32).max()) / audio.FULL_SCALE
+        peak = max(int(samples.max()), -int(samples.min())) / audio.FULL_SCALE
         duration_ms = 1000 * len(samples) // self._settings.sample_rate
-        problems = list(self._problems(path, samples, peak, duration_ms))
-        self._writer.problems.extend(Problem(path, problem, "kept") for problem in problems)
-        split = dataset.split_of(path, self._settings.validation_percentage, self._settings.testing_percentage)
-        speaker = sys.intern(dataset.speaker_of(path))
-        row = path, word, speaker, split, duration_ms, round(peak, 4), len(samples), "; ".join(problems)
+        problems = remarks + list(self._problems(path, samples, peak, duration_ms))
+        self._keep(path, problems)
+        row = path, _printable(word), "", "", duration_ms, round(peak, 4), len(samples), "; ".join(problems)
         self._writer.add(Recording(*row), samples)
+        self._paths.append(raw)
+
+    def _keep(self, path, problems):
+        self._writer.problems.extend(Problem(path, problem, "kept") for problem in problems)
+
+    def settle(self, layout: Layout) -> None:
+        """Give every recording the word, the speaker and the split that the whole layout tells."""
+        for index, (path, recording) in enumerate(zip(self._paths, self._writer.recordings)):
+            place = layout.places[path]
+            word, speaker = sys.intern(_printable(place.word)), sys.intern(_printable(place.speaker))
+            self._writer.recordings[index] = recording._replace(
+                word=word, speaker=speaker, split=self._split(recording.path, place.split, speaker, layout.given_splits)
+            )
+
+    def _split(self, path, given, speaker, given_splits):
+        """The given split of a recording. If a split is missing, some of the training recordings go to it."""
+        if given in ("validation", "testing"):
+            return given
+        percentages = self._settings.validation_percentage, self._settings.testing_percentage
+        if given:
+            percentages = [
+                0 if split in given_splits else percentage for split, percentage in zip(dataset.SPLITS[1:], percentages)
+            ]
+        return dataset.split_of(path, *percentages, speaker=speaker)
 
     def _problems(self, path, samples, peak, duration_ms):
-        if peak < SILENT_PEAK:
-            yield "silent: peak %.4f of full scale" % peak
+        # A microphone that is switched off may give a constant value other than zero.
+        offset = float(samples.mean())
+        swing = max(int(samples.max()) - offset, offset - int(samples.min())) / audio.FULL_SCALE
+        if swing < SILENT_PEAK:
+            yield "silent: peak %.4f of full scale" % swing
         if peak >= 1 - 1 / audio.FULL_SCALE:
             count = np.count_nonzero((samples == audio.FULL_SCALE - 1) | (samples == -audio.FULL_SCALE))
             if count > CLIPPED_SAMPLES:

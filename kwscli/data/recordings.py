@@ -7,8 +7,8 @@ from .archive import MAX_MEMBER_BYTES
 from .dataset import PACKED
 
 
-def sound_files(folder: str) -> Iterator[str]:
-    """Yield the path, relative to `folder`, of every sound file in it and in its sub-folders, in a fixed order.
+def all_files(folder: str) -> Iterator[str]:
+    """Yield the path, relative to `folder`, of every file in it and in its sub-folders, in a fixed order.
 
     The files of a folder come before its sub-folders, and both are sorted by name. Links to folders are followed, but
     no folder is read twice. Hidden files, hidden folders and prepared data are skipped.
@@ -22,7 +22,12 @@ def sound_files(folder: str) -> Iterator[str]:
         seen.add(real)
         folders[:] = sorted(name for name in folders if name != PACKED and not name.startswith("."))
         within = "" if inside == folder else os.path.relpath(inside, folder)
-        yield from (os.path.join(within, name) for name in sorted(names) if audio.is_sound(name))
+        yield from (os.path.join(within, name) for name in sorted(names) if not name.startswith("."))
+
+
+def sound_files(folder: str) -> Iterator[str]:
+    """Like `all_files`, but only the sound files."""
+    return filter(audio.is_sound, all_files(folder))
 
 
 def recordings(folder: str) -> Iterator[str]:
@@ -32,13 +37,21 @@ def recordings(folder: str) -> Iterator[str]:
 
 def read(folder: str, name: str) -> bytes:
     """Read the bytes of a sound file below `folder`. Raises UnreadableAudio."""
-    path = os.path.join(folder, name)
+    path = checked(folder, name)
     try:
-        if not os.path.isfile(path):  # to open a pipe would wait for its other end
-            raise OSError("it is not a file, or it is a broken link")
         if os.path.getsize(path) > MAX_MEMBER_BYTES:
             raise OSError("it has more than %d bytes" % MAX_MEMBER_BYTES)
         with open(path, "rb") as file:
             return file.read()
     except OSError as error:
         raise audio.UnreadableAudio("%s cannot be read: %s" % (name, error.strerror or error))
+
+
+def checked(folder: str, name: str) -> str:
+    """The path of a sound file below `folder`. Raises UnreadableAudio if it is not a file: to open a pipe would wait
+    for its other end.
+    """
+    path = os.path.join(folder, name)
+    if not os.path.isfile(path):
+        raise audio.UnreadableAudio("%s cannot be read: it is not a file, or it is a broken link" % name)
+    return path

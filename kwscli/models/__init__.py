@@ -77,7 +77,7 @@ def custom(architecture: str, model_size_info: Sequence[int]) -> Size:
 def chosen(architecture: str, size: Optional[str] = None, model_size_info: Optional[Sequence[int]] = None) -> Size:
     """The `Size` that --model-size and --model-size-info ask for; both at once are an error."""
     if size and model_size_info:
-        raise KwsError("--model-size and --model-size-info both say how large the network is", "give one of them")
+        raise KwsError("--model-size and --model-size-info both choose the size of the network", "give one of them")
     return custom(architecture, model_size_info) if model_size_info else published(architecture, size or DEFAULT_SIZE)
 
 

@@ -2,7 +2,7 @@
 import fractions
 import io
 import os
-from typing import Optional, Tuple, Union
+from typing import List, Optional, Tuple, Union
 
 import numpy as np
 import scipy.signal
@@ -12,11 +12,19 @@ from ..errors import KwsError
 
 # The endings of sound files in a folder. A file that the user names may have any name.
 SUFFIXES = tuple(".wav .flac .ogg .oga .opus .mp3 .aif .aiff .aifc .au .snd .w64 .rf64 .caf .sph .nist .voc".split())
+# Sound and video files that libsndfile cannot read, such as those of phones.
+CONVERTIBLE = tuple(
+    ".m4a .mp4 .m4b .aac .webm .weba .mka .mkv .mov .avi .amr .awb .3gp .3gpp .3g2 .mpeg .mpg .mpga .wma .ac3 .ape .wv "
+    ".ra .rm .spx .gsm".split()
+)
 FULL_SCALE = 32768  # of 16-bit samples
 # The most samples that a file may have over all channels, because a header can claim any number. They are 4.6 hours of
 # 16 kHz mono and take 1 GiB as float32.
 MAX_SAMPLES = 1 << 28
 MIN_RATE, MAX_RATE = 1000, 768000
+_UNKNOWN_LENGTH = 2 ** 63 - 1  # frames of a file whose header does not tell, such as a FLAC written through a pipe
+_BLOCK = 1 << 20  # frames to read at once
+CANCELLED = 0.1  # the mean of channels that is quieter than this part of the loudest one: -20 dB
 
 
 class UnreadableAudio(KwsError):
@@ -32,18 +40,41 @@ def is_sound(name: str) -> bool:
     return name.lower().endswith(SUFFIXES) and not os.path.basename(name).startswith(".")
 
 
+def how_to_convert(name: str) -> str:
+    """How to make a file readable that libsndfile cannot read, or "" if its name does not tell."""
+    suffix = os.path.splitext(name)[1]
+    if suffix.lower() not in CONVERTIBLE:
+        return ""
+    return "cannot read %s files: convert them with ffmpeg -i x%s x.wav" % (suffix, suffix)
+
+
 def read(source: Union[str, bytes], sample_rate: int, name: Optional[str] = None) -> np.ndarray:
     """Read a sound file of any rate, depth and channel count -> mono samples [n] float32 at sample_rate.
 
-    source: a path, or the bytes of a file. name: what errors call the file. Channels are averaged.
-    Raises UnreadableAudio.
+    source: a path, or the bytes of a file. name: what errors call the file. Channels are averaged; where they cancel
+    each other out, the loudest one is used. Raises UnreadableAudio.
     """
-    return _read(source, name, lambda sound: _as_float(sound, sample_rate))
+    return _read(source, name, lambda sound: _as_float(sound, sample_rate, None, []))
 
 
-def read_int16(source: Union[str, bytes], sample_rate: int, name: Optional[str] = None) -> np.ndarray:
-    """Read as `read` does, but -> int16. A 16-bit mono file of this rate gives exactly its own samples."""
-    return _read(source, name, lambda sound: _as_int16(sound, sample_rate))
+def read_int16(
+    source: Union[str, bytes], sample_rate: int, name: Optional[str] = None, seconds: Optional[int] = None,
+    remarks: Optional[List[str]] = None,
+) -> np.ndarray:
+    """Read as `read` does, but -> int16. A 16-bit mono file of this rate gives exactly its own samples.
+
+    seconds: read the beginning of a longer file, instead of refusing a file that is too long. remarks: a list that
+    gets a line about everything that the samples do not show.
+    """
+    remarks = [] if remarks is None else remarks
+    return _read(source, name, lambda sound: _as_int16(sound, sample_rate, seconds, remarks))
+
+
+class _WithoutSeek(soundfile.SoundFile):
+    """A sound file that is read from front to back: soundfile seeks after each read, but not every FLAC can seek."""
+
+    def seekable(self):
+        return False
 
 
 def _read(source, name, samples_of):
@@ -51,13 +82,11 @@ def _read(source, name, samples_of):
     if isinstance(source, bytes) and not source:
         raise EmptyAudio("%s is an empty file" % name)
     try:
-        with soundfile.SoundFile(io.BytesIO(source) if isinstance(source, bytes) else source) as sound:
+        with _WithoutSeek(io.BytesIO(source) if isinstance(source, bytes) else source) as sound:
             if not sound.frames:
                 raise EmptyAudio("%s holds no samples" % name)
             if not MIN_RATE <= sound.samplerate <= MAX_RATE:
                 raise ValueError("%d samples per second" % sound.samplerate)
-            if sound.frames * sound.channels > MAX_SAMPLES:
-                raise ValueError("%d samples, more than %d" % (sound.frames * sound.channels, MAX_SAMPLES))
             samples = samples_of(sound)
             if not samples.size:
                 raise ValueError("it has no samples, but its header promises %d" % sound.frames)
@@ -65,21 +94,59 @@ def _read(source, name, samples_of):
     except (soundfile.SoundFileError, RuntimeError, TypeError, ValueError) as error:
         if isinstance(source, str) and not os.path.exists(source):
             raise UnreadableAudio("there is no file %s" % source)
+        advice = how_to_convert(name)
+        if advice:
+            raise UnreadableAudio("%s cannot be read as sound" % name, advice)
         raise UnreadableAudio("%s cannot be read as sound: %s" % (name, _reason(error)))
 
 
-def _as_float(sound, sample_rate):
-    samples = sound.read(dtype="float32", always_2d=True)
-    samples = samples[:, 0] if samples.shape[1] == 1 else samples.mean(axis=1)
+def _frames(sound, dtype, seconds, remarks):
+    """The frames of a file [n, channels], or those of its first seconds."""
+    limit = MAX_SAMPLES // sound.channels
+    if seconds:
+        limit = min(limit, seconds * sound.samplerate)
+    elif sound.frames != _UNKNOWN_LENGTH and sound.frames > limit:
+        raise ValueError("%d samples, more than %d" % (sound.frames * sound.channels, MAX_SAMPLES))
+    blocks, count, goal = [], 0, min(limit, sound.frames)
+    while count < goal:
+        block = sound.read(min(_BLOCK, goal - count), dtype, always_2d=True)
+        if not len(block):
+            break
+        blocks.append(block)
+        count += len(block)
+    if count == limit and len(sound.read(1)):
+        if not seconds:
+            raise ValueError("more than %d samples" % MAX_SAMPLES)
+        remarks.append("too long: only its first %d s are used" % (limit // sound.samplerate))
+    return np.concatenate(blocks) if blocks else np.zeros((0, sound.channels), dtype)
+
+
+def _as_float(sound, sample_rate, seconds, remarks):
+    samples = _mono(_frames(sound, "float32", seconds, remarks), remarks)
     if not np.isfinite(samples).all():
         raise ValueError("it has samples that are not finite numbers")
     return resample(samples, sound.samplerate, sample_rate)
 
 
-def _as_int16(sound, sample_rate):
+def _mono(samples, remarks):
+    """The mean of the channels, or the loudest channel if they cancel each other out."""
+    if samples.shape[1] == 1 or not len(samples):
+        return samples[:, 0]
+    mean = samples.mean(axis=1)
+    some = slice(None, None, 1 + len(samples) // _BLOCK)  # enough to know how loud they are
+    with np.errstate(all="ignore"):  # samples that are not finite are noticed later
+        levels, level = samples[some].astype(np.float64).std(axis=0), mean[some].astype(np.float64).std()
+    loudest = int(np.argmax(levels))
+    if not level < CANCELLED * levels[loudest]:
+        return mean
+    remarks.append("channels cancel each other out: only channel %d of %d is used" % (loudest + 1, len(levels)))
+    return samples[:, loudest]
+
+
+def _as_int16(sound, sample_rate, seconds, remarks):
     if (sound.subtype, sound.channels, sound.samplerate) == ("PCM_16", 1, sample_rate):
-        return sound.read(dtype="int16")
-    return to_int16(_as_float(sound, sample_rate))
+        return _frames(sound, "int16", seconds, remarks)[:, 0]
+    return to_int16(_as_float(sound, sample_rate, seconds, remarks))
 
 
 def _reason(error):
@@ -108,16 +175,35 @@ def fit(samples: np.ndarray, clip_samples: int) -> np.ndarray:
     return np.concatenate([samples, np.zeros(clip_samples - len(samples), samples.dtype)])
 
 
-def loudest(samples: np.ndarray, clip_samples: int, step: int) -> int:
-    """The start of the clip_samples with the most energy, a multiple of `step`; 0 if there are no more samples."""
-    energy = np.concatenate([[0.0], np.cumsum(np.square(samples, dtype=np.float64))])
-    starts = np.arange(0, max(1, len(samples) - clip_samples + 1), step)
-    return int(starts[np.argmax(energy[np.minimum(starts + clip_samples, len(samples))] - energy[starts])])
+def loudest(samples: np.ndarray, clip_samples: int, sample_rate: int) -> int:
+    """Where the loudest clip of a recording begins: its first sample, in steps of 10 ms; 0 if it is not longer.
+
+    Loudness is summed over frames of 10 ms, without frequencies below about 200 Hz. That leaves out a microphone that
+    settles, slow drift and pops. Of the frames that are loudest, as many as 40 % of a clip, all count the same, so that
+    no click counts more than a word.
+    """
+    step = sample_rate // 100
+    frame_count, clip_frames = len(samples) // step, -(-clip_samples // step)
+    if frame_count <= clip_frames:
+        return 0
+    samples = np.asarray(samples, np.float32)
+    audible = (samples - _moving_average(samples, max(1, sample_rate // 400)))[: frame_count * step]
+    loudness = np.sqrt(np.square(audible.reshape(frame_count, step)).mean(axis=1, dtype=np.float64))
+    np.minimum(loudness, np.sort(loudness)[-(2 * clip_frames // 5) - 1], out=loudness)
+    total = np.concatenate([[0.0], np.cumsum(loudness)])
+    return int(np.argmax(total[clip_frames:] - total[:-clip_frames])) * step
+
+
+def _moving_average(samples, width):
+    """The mean of the `width` samples around each sample [n] float32."""
+    padded = np.pad(samples, (width // 2, width - width // 2), mode="edge")
+    total = np.cumsum(padded, dtype=np.float64)
+    return ((total[width:] - total[:-width]) / width).astype(np.float32)
 
 
 def loudest_clip(samples: np.ndarray, clip_samples: int, sample_rate: int) -> Tuple[int, np.ndarray]:
     """The part of a recording that is scored -> (its first sample, a clip [clip_samples])."""
-    start = loudest(samples, clip_samples, sample_rate // 100)
+    start = loudest(samples, clip_samples, sample_rate)
     return start, fit(samples[start:], clip_samples)
 
 

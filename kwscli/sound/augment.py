@@ -91,10 +91,28 @@ class BackgroundNoise(Augmentation):
             np.clip(clip, -1, 1, out=clip)
 
 
+class Attenuation(Augmentation):
+    """Makes a clip, with its noise, quieter by up to `attenuation_db`: the level of a microphone must not decide."""
+
+    def __init__(self, factors: np.ndarray) -> None:
+        self.factors = factors  # [n] float32
+
+    @classmethod
+    def draw(cls, rng: np.random.RandomState, batch: Batch) -> Augmentation:
+        if not batch.settings.attenuation_db:
+            return Augmentation()
+        decibels = rng.uniform(0, batch.settings.attenuation_db, len(batch.silent))
+        return cls(np.power(10, -decibels / 20).astype(np.float32))
+
+    def clip(self, row: int, clip: np.ndarray) -> None:
+        clip *= self.factors[row]
+
+
 # Applied in this order. {name: draw(random numbers, batch) -> Augmentation}
 AUGMENTATIONS = {
     "time_shift": TimeShift.draw,
     "background_noise": BackgroundNoise.draw,
+    "attenuation": Attenuation.draw,
 }
 
 

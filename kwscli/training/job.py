@@ -11,6 +11,7 @@ from ..devices.device_settings import DeviceSettings
 from ..errors import KwsError
 from ..models import costs
 from ..runs import run_directory
+from ..runs.description import Description, versions
 from ..settings import DataSettings, PrepareSettings, TrainSettings, pick
 from ..sound import feature_settings
 from ..workers import cluster
@@ -36,9 +37,9 @@ class Job(NamedTuple):
     cluster: cluster.Cluster
     workers: int  # how many to start here; 1: this process trains
 
-    def description(self, data_sha256: str, tensorflow_version: str) -> run_directory.Description:
+    def description(self, data_sha256: str, tensorflow_version: str) -> Description:
         """What model.json says about this training, given the data that it uses."""
-        return run_directory.Description(
+        return Description(
             architecture=self.architecture,
             model_size_info=self.model_size_info,
             labels=labels.labels_of(self.data.wanted_words),
@@ -49,7 +50,7 @@ class Job(NamedTuple):
             data_sha256=data_sha256,
             start_checkpoint=self.start_checkpoint,
             workers=self.cluster.size,
-            versions=run_directory.versions(tensorflow_version),
+            versions=versions(tensorflow_version),
         )
 
 
