@@ -1,5 +1,6 @@
 """Each hyper-parameter once: its name, default, bounds and help. Flags, `--help` and `model.json` follow from it."""
 import dataclasses
+import itertools
 import math
 import typing
 from dataclasses import dataclass
@@ -142,6 +143,13 @@ class TrainSettings:
             if step <= last:
                 return rate
         return self.learning_rate[-1]
+
+    def extends(self, other: "TrainSettings") -> bool:
+        """Whether this schedule has more steps than another one, and the same learning rate in each of its steps."""
+        ends = list(itertools.accumulate(self.how_many_training_steps))
+        ends += itertools.accumulate(other.how_many_training_steps)
+        same = all(self.rate_at(end) == other.rate_at(end) for end in ends if end <= other.step_count)
+        return self.step_count > other.step_count and same
 
 
 def flag_of(name: str) -> str:

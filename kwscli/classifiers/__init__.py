@@ -4,6 +4,7 @@ To add a kind, write a module with a function open_model(path, labels_path) -> C
 training can start with the weights in such a file, add a function weights(path) -> Weights.
 """
 import importlib
+import os
 from typing import Optional
 
 from .. import imports
@@ -30,6 +31,15 @@ def weights(path: str) -> Weights:
     if not hasattr(module, "weights"):
         raise KwsError("a training cannot start with the weights in %s" % path, "give a run directory or a checkpoint")
     return module.weights(path)
+
+
+def weights_file(path: str) -> str:
+    """The file that holds the weights of a model file, a checkpoint or a run directory."""
+    if not path.endswith(tuple(BY_SUFFIX)):
+        return run_directory.resolve(path)[1] + ".data-00000-of-00001"
+    if not os.path.isfile(path):
+        raise KwsError("there is no model file %s" % path, "check the name")
+    return path
 
 
 def _module_of(path):
