@@ -33,7 +33,8 @@ ARROWS = {
     "doctor": ("devices workers", ""),
     "guides": ("", ""),
     "bench": ("*", "*"),
-    "flags": ("", ""),
+    "script_flags": ("", ""),
+    "flags": ("script_flags", ""),
     "cli": ("*", ""),
     "__main__": ("cli", ""),
 }

@@ -1,6 +1,6 @@
 """What every model file becomes when it is opened."""
 import abc
-from typing import Any, Callable, Dict, NamedTuple, Tuple
+from typing import Any, Callable, Dict, NamedTuple, Optional, Tuple
 
 import numpy as np
 
@@ -23,13 +23,16 @@ class Classifier(abc.ABC):
     """A model that names clips. It is a context manager that closes the model at the end.
 
     path: its file. labels: what it tells apart. features: how its clips are made. data: which words are keywords.
-    data_path: the folder of its training data, "" where the file does not say it.
+    data_path: the folder of its training data, "" where the file does not say it. network: its architecture and size,
+    None where the file does not say them.
     """
 
     def __init__(
-        self, path: str, labels: Tuple[str, ...], features: FeatureSettings, data: DataSettings, data_path: str = ""
+        self, path: str, labels: Tuple[str, ...], features: FeatureSettings, data: DataSettings, data_path: str = "",
+        network: Optional[Tuple[str, Tuple[int, ...]]] = None,
     ) -> None:
         self.path, self.labels, self.features, self.data, self.data_path = path, labels, features, data, data_path
+        self.network = network
 
     @abc.abstractmethod
     def scores(self, clips: np.ndarray) -> np.ndarray:

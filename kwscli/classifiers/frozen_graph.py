@@ -1,7 +1,7 @@
 """Frozen graphs (.pb), ours and those of other tools: `wav_data` or `fingerprint_input` -> `labels_softmax`."""
 import os
 import warnings
-from typing import Any, Dict, Optional, Tuple
+from typing import Any, Dict, NamedTuple, Optional, Tuple
 
 import numpy as np
 import tensorflow.compat.v1 as tf
@@ -29,10 +29,9 @@ class FrozenGraphClassifier(Classifier):
     """A graph with its weights inside. source: its input node."""
 
     def __init__(
-        self, path: str, labels: Tuple[str, ...], features: FeatureSettings, data: DataSettings, data_path: str,
-        opened: "tf.Session", source: str,
+        self, path: str, known: "_Known", opened: "tf.Session", source: str
     ) -> None:
-        super().__init__(path, labels, features, data, data_path)
+        super().__init__(path, *known)
         self._session, self._input = opened, source
 
     def scores(self, clips: np.ndarray) -> np.ndarray:
@@ -57,24 +56,24 @@ def open_model(path: str, labels_path: Optional[str] = None) -> FrozenGraphClass
     """The classifier in a .pb file."""
     graph_def = read(path)
     nodes, source = _interface(path, graph_def)
-    labels, features, data, data_path = _description(path, source, nodes, labels_path)
+    known = _known(path, source, nodes, labels_path)
     opened = _session(path, graph_def)
     label_count = _shape_of(opened, OUTPUT)[-1]
-    if label_count and label_count != len(labels):
+    if label_count and label_count != len(known.labels):
         raise KwsError(
-            "%s scores %d labels, but there are %d (%s)" % (path, label_count, len(labels), ", ".join(labels)),
-            "name the right file with --labels",
+            "%s scores %d labels, but there are %d (%s)"
+            % (path, label_count, len(known.labels), ", ".join(known.labels)), "name the right file with --labels",
         )
-    return FrozenGraphClassifier(path, labels, features, data, data_path, opened, source)
+    return FrozenGraphClassifier(path, known, opened, source)
 
 
 def weights(path: str) -> Weights:
     """The weights in a .pb file of kws or of ML-KWS-for-MCU."""
     graph_def = read(path)
     nodes, source = _interface(path, graph_def)
-    labels, features = _description(path, source, nodes, None)[:2]
+    known = _known(path, source, nodes, None)
     constants = {name: tf.make_ndarray(node.attr["value"].tensor) for name, node in nodes.items() if node.op == "Const"}
-    return Weights(path, labels, features, arm_graphs.in_our_names(constants) or constants)
+    return Weights(path, known.labels, known.features, arm_graphs.in_our_names(constants) or constants)
 
 
 def _interface(path, graph_def):
@@ -121,18 +120,33 @@ def _shape_of(opened, node):
     return shape.as_list() if shape.rank else [None]
 
 
-def _description(path, source, nodes: Dict[str, Any], labels_path):
-    """(labels, FeatureSettings, DataSettings, data path) of a graph."""
+class _Known(NamedTuple):
+    """What a graph, or a file beside it, says about its network; see Classifier."""
+
+    labels: Tuple[str, ...]
+    features: FeatureSettings
+    data: DataSettings
+    data_path: str = ""
+    network: Optional[Tuple[str, Tuple[int, ...]]] = None
+
+
+def _known(path, source, nodes: Dict[str, Any], labels_path):
+    """What is known about a graph."""
     attributes = nodes[source].attr
     if DESCRIPTION_ATTRIBUTE in attributes:
-        if labels_path:
-            raise KwsError("%s contains its labels" % path, "leave --labels out")
         text = attributes[DESCRIPTION_ATTRIBUTE].s
         values = files.parse_json(text, "the description in %s" % path, "freeze it again")
         described = Description.from_json(values, path)
-        return described.labels, described.features, described.data, described.data_path
+        if labels_path and read_labels(labels_path) != described.labels:
+            raise KwsError(
+                "%s contains its labels (%s), and %s has others" % (path, ", ".join(described.labels), labels_path),
+                "leave --labels out",
+            )
+        return _Known(
+            described.labels, described.features, described.data, described.data_path, described.network
+        )
     labels = read_labels(labels_path or _labels_beside(path))
-    return labels, _features_of_another_tool(path, source, nodes), DataSettings(wanted_words=labels[2:]), ""
+    return _Known(labels, _features_of_another_tool(path, source, nodes), DataSettings(wanted_words=labels[2:]))
 
 
 def _labels_beside(path):

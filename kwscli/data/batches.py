@@ -189,6 +189,11 @@ class EvaluationSet:
             self._selection.silence_count, self._settings.silence_percentage,
         )
 
+    @property
+    def words(self) -> np.ndarray:
+        """[n]: the word of each clip; it has no meaning for silence."""
+        return self._selection.dataset.words[self._numbers]
+
     def clips(self, rows: Union[slice, np.ndarray]) -> np.ndarray:
         """The clips [n, clip_samples] float32 in these rows of the set."""
         return self._selection.clips(self._numbers[rows], self._augmentation.part(rows), self._features.clip_samples)

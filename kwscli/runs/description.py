@@ -31,6 +31,11 @@ class Description:
     workers: int = 1  # how many trained together
     versions: Dict[str, str] = dataclasses.field(default_factory=dict, compare=False)
 
+    @property
+    def network(self) -> Tuple[str, Tuple[int, ...]]:
+        """The architecture and its size."""
+        return self.architecture, self.model_size_info
+
     def to_json(self) -> Dict[str, Any]:
         """The description as plain JSON values."""
         values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
