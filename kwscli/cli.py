@@ -104,7 +104,7 @@ def prepare(data_path, archive, out, download, synthesize, force, as_json, **how
 @click.option("--model-size-info", type=ListOf(int),
               help="The size as integers, in the form of the ML-KWS-for-MCU scripts.")
 @options(TrainSettings)
-@options(DataSettings)
+@options(DataSettings, unknown_percentage="10 for ten keywords or more, and more for fewer")
 @options(FeatureSettings)
 @options(DeviceSettings)
 def train(**values):

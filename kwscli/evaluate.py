@@ -25,7 +25,7 @@ class Evaluation(NamedTuple):
     result: Result
     clips: str  # how many clips of what, in one line
     rule: Dict[str, Any]  # how the clips were chosen: {name: value}; None in a folder or archive, which is used whole
-    other_words: Optional[FalseAlarms]  # of all recordings of other words, not only of the chosen ones; None: there are none
+    other_words: Optional[FalseAlarms]  # of all recordings of other words, not only the chosen ones; None without any
 
     def __str__(self) -> str:
         lines = [self.result.summary(), self.clips] + ([str(self.other_words)] if self.other_words else [])

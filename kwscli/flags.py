@@ -48,7 +48,8 @@ class Command(click.Command):
         for name, kind in script_flags.REPEATED.get(self.name, {}).items():
             kind = ListOf(kind[0]) if isinstance(kind, tuple) else kind
             self.params.append(click.Option(
-                [flag_of(name)], type=kind, hidden=True, expose_value=False, callback=_remember, is_eager=True
+                [flag_of(name)], type=kind, hidden=True, expose_value=False, callback=_remember, is_eager=True,
+                help="Repeats the %s that the model file knows." % name,
             ))
 
     def parse_args(self, ctx: click.Context, args: List[str]) -> List[str]:
@@ -115,7 +116,8 @@ def check_repeated(settings_of: Callable[[], Dict[str, Any]], path: str) -> None
             say("%s is not checked, because %s does not say it." % (flag_of(name), path))
         elif known[name] != value:
             raise KwsError(
-                "%s is %s, but that of %s is %s" % (flag_of(name), _shown_value(value), path, _shown_value(known[name])),
+                "%s is %s, but that of %s is %s"
+                % (flag_of(name), _shown_value(value), path, _shown_value(known[name])),
                 "leave it out, or name another --checkpoint",
             )
 

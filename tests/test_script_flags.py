@@ -19,8 +19,8 @@ SIZE_INFO = "--model_size_info 2 8 10 4 2 2 8 3 3 1 1 "
 SCRIPTS = {
     "ML-KWS-for-MCU/train.py": ("train", DATA + FEATURES + NETWORK + SIZE_INFO + (
         "--dct_coefficient_count 10 --background_volume 0.1 --background_frequency 0.8 --time_shift_ms 100.0 "
-        "--how_many_training_steps 20 --eval_step_interval 10 --learning_rate 0.01 --batch_size 20 --summaries_dir logs "
-        "--train_dir run --save_step_interval 100 --start_checkpoint= --check_nans False"
+        "--how_many_training_steps 20 --eval_step_interval 10 --learning_rate 0.01 --batch_size 20 "
+        "--summaries_dir logs --train_dir run --save_step_interval 100 --start_checkpoint= --check_nans False"
     )),
     "ML-KWS-for-MCU/test.py": ("eval", DATA + FEATURES + NETWORK + SIZE_INFO + (
         "--dct_coefficient_count 10 --batch_size 100 --checkpoint output/0"
@@ -130,4 +130,3 @@ def test_the_table_agrees_with_the_commands(command):
     repeated = {"--" + name.replace("_", "-") for name in script_flags.REPEATED.get(command, {})}
     assert not own & (set(renamed) | set(fixed) | repeated)
     assert set(renamed.values()) <= own | repeated | {""}
-

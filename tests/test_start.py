@@ -10,7 +10,7 @@ import signal
 import numpy as np
 import pytest
 from test_train import (  # noqa: F401  (data and unbroken are fixtures)
-    FILES, SCHEDULE, SMALL, STEP, assert_same_run, break_off, data, train, unbroken, weights,
+    FILES, SCHEDULE, SMALL, STEP, assert_same_run, break_off, data, train, unbroken, weights
 )
 
 from kwscli import models
@@ -113,7 +113,8 @@ def test_other_features_are_said(capsys):
     description = described("ds_cnn", LABELS)
     source = source_of(description)._replace(features=FeatureSettings(upper_edge_hertz=7000.0))
     started(description, source, np.zeros((1,) + source.features.shape))
-    assert "x.ckpt was trained on other features (now upper_edge_hertz 4000.0, not 7000.0).\n" in capsys.readouterr().err
+    told = "x.ckpt was trained on other features (now upper_edge_hertz 4000.0, not 7000.0).\n"
+    assert told in capsys.readouterr().err
 
 
 SLOW = "--how_many_training_steps", "1", "--learning_rate", "1e-30"  # a step that changes no weight
@@ -220,9 +221,7 @@ def test_a_finished_run_continues_with_more_steps(data, longer, tmp_path, monkey
 
 
 @pytest.mark.parametrize("point, count", [(STEP, 3), (FILES, 1)])
-def test_a_run_that_continues_with_more_steps_can_be_killed(  # noqa: F811
-    data, longer, tmp_path, monkeypatch, point, count
-):
+def test_a_longer_run_can_be_killed(data, longer, tmp_path, monkeypatch, point, count):  # noqa: F811
     path = tmp_path / "run"
     assert train(data, path, "--how_many_training_steps", "20,7", "--learning_rate", "0.01,0.001").exit_code == 0
     with monkeypatch.context() as patched:

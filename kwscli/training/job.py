@@ -12,7 +12,7 @@ from ..errors import KwsError
 from ..models import costs
 from ..runs import run_directory
 from ..runs.description import Description, versions
-from ..settings import DataSettings, PrepareSettings, TrainSettings, pick
+from ..settings import KEYWORDS, DataSettings, PrepareSettings, TrainSettings, pick, unknown_percentage_for
 from ..sound import feature_settings
 from ..workers import cluster
 
@@ -63,7 +63,8 @@ def plan(values: Dict[str, Any]) -> Job:
     number = npu_flags.device_number(values["device_id"])
     architecture = values["architecture"]
     size = models.chosen(architecture, values["model_size"], values["model_size_info"])
-    data = pick(DataSettings, values)
+    keyword_count = len(values["wanted_words"] or KEYWORDS)
+    data = pick(DataSettings, values, unknown_percentage=unknown_percentage_for(keyword_count))
     features = feature_settings.chosen(values, size.feature_settings)
     train = pick(TrainSettings, values)
     costs.count(architecture, size.model_size_info, features, len(labels.labels_of(data.wanted_words)))

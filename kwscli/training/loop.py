@@ -74,6 +74,7 @@ def _train_in(directory, job, data, stream, collective, started):
     device = choose(job.device)
     with interrupts.sigterm_closes(), device.blamed(), \
             TrainingSession(job, directory.description, device, _data_folder(job), collective, start) as session:
+        say("Trained on %s." % stream)
         splits = {split: _split_of(data, split, job) for split in dataset.SPLITS[1:]}
         with _Trainer(session, directory, stream, splits, job, collective) as trainer:
             trainer.train()
