@@ -24,7 +24,7 @@ ARROWS = {
     "classifiers": ("data devices models runs sound", "checkpoint frozen_graph"),
     "training": (
         "classifiers data devices models runs sound workers",
-        "diagnostics loop recipe tensorboard tensors training_session",
+        "diagnostics loop recipe starting_weights tensorboard tensors training_session",
     ),
     "export": ("classifiers data devices models runs sound", "frozen_graph pb pb_features"),
     "evaluate": ("classifiers data sound", ""),
@@ -33,7 +33,8 @@ ARROWS = {
     "doctor": ("devices workers", ""),
     "guides": ("", ""),
     "bench": ("*", "*"),
-    "flags": ("", ""),
+    "script_flags": ("", ""),
+    "flags": ("script_flags", ""),
     "cli": ("*", ""),
     "__main__": ("cli", ""),
 }
