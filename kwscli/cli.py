@@ -9,7 +9,7 @@ import click
 from . import __version__, console, export, guides, imports, models
 from .devices.device_settings import DeviceSettings
 from .errors import KwsError
-from .flags import Group, ListOf, options
+from .flags import Group, ListOf, check_repeated, options
 from .settings import DataSettings, EvaluationSettings, PrepareSettings, TrainSettings, pick
 from .sound.feature_settings import FeatureSettings
 
@@ -104,7 +104,7 @@ def prepare(data_path, archive, out, download, synthesize, force, as_json, **how
 @click.option("--model-size-info", type=ListOf(int),
               help="The size as integers, in the form of the ML-KWS-for-MCU scripts.")
 @options(TrainSettings)
-@options(DataSettings)
+@options(DataSettings, unknown_percentage="10 for ten keywords or more, and more for fewer")
 @options(FeatureSettings)
 @options(DeviceSettings)
 def train(**values):
@@ -158,6 +158,7 @@ def evaluate(checkpoint, data_path, split, labels, as_json, **percentages):
 
     with classifiers.open(checkpoint, labels) as model:
         data_path = data_path or model.data_path or "data"
+        check_repeated(lambda: evaluating.settings_of(model, data_path), model.path)
         evaluation = evaluating.evaluate(model, data_path, model.data, split, **percentages)
         if as_json:
             _print_json(dict(evaluation.to_json(), checkpoint=model.path))
@@ -213,6 +214,7 @@ def freeze(checkpoint, formats, output, data_path, as_json):
     with imports.guarded():
         from .export import freeze as freezing
 
+    check_repeated(lambda: freezing.settings_of(checkpoint), checkpoint or "the newest run")
     written = freezing.freeze(checkpoint, output, data_path, formats)
     if as_json:
         _print_json([one._asdict() for one in written])

@@ -1,4 +1,5 @@
-"""`kws eval`: scores a network on prepared data, or on a folder or archive whose folders are labels."""
+"""`kws eval`: scores a network on prepared data, or on a folder or archive with a folder per label."""
+import collections
 import functools
 import itertools
 import os
@@ -9,11 +10,11 @@ import numpy as np
 from . import labels
 from .classifiers.classifier import BATCH
 from .console import Progress, say
-from .data import dataset, freshness, recordings
+from .data import dataset, freshness, layouts, recordings
 from .data.archive import Archive
 from .data.batches import EvaluationSet
 from .errors import KwsError
-from .metrics import Result
+from .metrics import FalseAlarms, Result
 from .settings import DataSettings, EvaluationSettings, flag_of, pick
 from .sound import audio
 
@@ -24,18 +25,21 @@ class Evaluation(NamedTuple):
     result: Result
     clips: str  # how many clips of what, in one line
     rule: Dict[str, Any]  # how the clips were chosen: {name: value}; None in a folder or archive, which is used whole
+    other_words: Optional[FalseAlarms]  # of all recordings of other words, not only the chosen ones; None without any
 
     def __str__(self) -> str:
-        return "%s\n%s\n\n%s" % (self.result.summary(), self.clips, self.result.tables())
+        lines = [self.result.summary(), self.clips] + ([str(self.other_words)] if self.other_words else [])
+        return "%s\n\n%s" % ("\n".join(lines), self.result.tables())
 
     def to_json(self) -> Dict[str, Any]:
-        return dict(self.result.to_json(), **self.rule)
+        other_words = self.other_words and self.other_words.to_json()
+        return dict(self.result.to_json(), other_words=other_words, **self.rule)
 
 
 def evaluate(
     classifier: Any, data_path: str, data_settings: DataSettings, split: Optional[str] = None, **percentages: Any
 ) -> Evaluation:
-    """Score a classifier on a split of prepared data, or on a folder or archive whose folders are labels.
+    """Score a classifier on a split of prepared data, or on a folder or archive with a folder per label.
 
     data_settings: the keywords, and how the speakers are split. split: testing if it is None.
     percentages: values of EvaluationSettings, or None for the default.
@@ -59,7 +63,23 @@ def evaluate(
     )
 
 
+def settings_of(classifier: Any, data_path: str) -> Dict[str, Any]:
+    """{name: value} of what a classifier, and the prepared data that it is measured on, say about its training."""
+    known = dict(vars(classifier.features), **vars(classifier.data))
+    known.update(zip(("model_architecture", "model_size_info"), classifier.network or (None, None)))
+    info = dataset.read_info(data_path) if dataset.is_prepared(data_path) else {}
+    for name in ("validation_percentage", "testing_percentage"):
+        known[name] = info.get(name) if known[name] is None else known[name]
+    return known
+
+
 def _evaluate_prepared(classifier, data_path, data_settings, split, settings):
+    if os.path.isdir(data_path) and not dataset.is_prepared(data_path):
+        raise KwsError(
+            "%s holds no prepared data" % data_path,
+            "run kws prepare --data-path %s first, or give a folder with sub-folders that are named after labels (%s)"
+            % (data_path, ", ".join(classifier.labels)),
+        )
     outdated = freshness.outdated(data_path) if dataset.is_prepared(data_path) else None
     if outdated:
         say("%s. The network is measured on the prepared data." % outdated)
@@ -71,65 +91,123 @@ def _evaluate_prepared(classifier, data_path, data_settings, split, settings):
             "%s has no %s clips of %s" % (data_path, split, ", ".join(data_settings.wanted_words)),
             "choose another --split, or prepare the data with a larger percentage of it",
         )
+    # The clips of other words above are a sample; how often a network takes other words for keywords needs all of them.
+    others = EvaluationSet(
+        data, data_settings.wanted_words, classifier.features, split, EvaluationSettings(0.0, 100.0 * len(data.words))
+    )
+    rows = np.flatnonzero(others.targets == labels.UNKNOWN_INDEX)
+    with Progress("evaluating", len(clips) + len(rows)) as progress:
+        result = Result.of(
+            classifier.labels, clips.targets, _scores(classifier, clips, np.arange(len(clips)), progress)
+        )
+        false_alarms = FalseAlarms.of(
+            classifier.labels, others.words[rows], _scores(classifier, others, rows, progress)
+        ) if len(rows) else None
+    return Evaluation(result, str(clips), dict(vars(settings), split=split), false_alarms)
+
+
+def _scores(classifier, clips, rows, progress):
+    """The scores [n, label_count] of some clips of an EvaluationSet."""
     scores = []
-    with Progress("evaluating", len(clips)) as progress:
-        for start in range(0, len(clips), BATCH):
-            scores.append(classifier.scores(clips.clips(slice(start, start + BATCH))))
-            progress.update(len(scores[-1]))
-    result = Result.of(classifier.labels, clips.targets, np.concatenate(scores))
-    return Evaluation(result, str(clips), dict(vars(settings), split=split))
+    for start in range(0, len(rows), BATCH):
+        scores.append(classifier.scores(clips.clips(rows[start : start + BATCH])))
+        progress.update(len(scores[-1]))
+    return np.concatenate(scores)
 
 
 def is_labelled(path: str, label_names: Sequence[str]) -> bool:
-    """Whether a path is an archive, or a folder whose sub-folders are labels: all, or _silence_ or _unknown_."""
+    """Whether a path is used whole: an archive, or a folder without prepared data that has a sub-folder named after a
+    label.
+    """
     if os.path.isfile(path):
         return True
     if not os.path.isdir(path) or dataset.is_prepared(path):
         return False
-    found = {name for name in os.listdir(path) if os.path.isdir(os.path.join(path, name)) and not name.startswith(".")}
-    return bool(found & {labels.SILENCE, labels.UNKNOWN}) or bool(found) and found <= set(label_names)
+    known = {labels.folded(label) for label in label_names}
+    return any(labels.folded(name) in known and os.path.isdir(os.path.join(path, name)) for name in os.listdir(path))
 
 
 def _evaluate_labelled(classifier, path):
-    """Score every sound file in LABEL/name; of a file that is longer than a clip, the loudest part."""
-    targets, scores, left_out = [], [], []
-    clips = _labelled_clips(classifier, path, left_out)
+    """Score every sound file of a folder or an archive; of a file that is longer than a clip, the loudest part."""
+    contents, targets, words, scores = _Contents(classifier, path), [], [], []
     with Progress("evaluating %s" % path) as progress:
+        clips = iter(contents)
         for batch in iter(lambda: list(itertools.islice(clips, BATCH)), []):
-            targets += [target for target, _ in batch]
-            scores.append(classifier.scores(np.stack([clip for _, clip in batch])))
+            targets += [target for target, _, _ in batch]
+            words += [word for _, word, _ in batch]
+            scores.append(classifier.scores(np.stack([clip for _, _, clip in batch])))
             progress.update(len(batch))
-    for problem in left_out:
-        say("Left out: %s" % problem)
+    for note in contents.notes():
+        say(note)
     if not targets:
         raise KwsError(
             "%s holds no sound file in a label's folder" % path,
             "name its folders after the labels: %s" % ", ".join(classifier.labels),
         )
-    result = Result.of(classifier.labels, targets, np.concatenate(scores))
+    scores, targets = np.concatenate(scores), np.array(targets)
+    result, clips = Result.of(classifier.labels, targets, scores), "{:,} clips: all of {}".format(len(targets), path)
+    unknown = [index for index, target in enumerate(targets) if classifier.labels[target] == labels.UNKNOWN]
+    false_alarms = FalseAlarms.of(classifier.labels, [words[index] for index in unknown], scores[unknown])
     rule = dict.fromkeys(list(vars(EvaluationSettings())) + ["split"])
-    return Evaluation(result, "{:,} clips: all of {}".format(result.count, path), rule)
+    return Evaluation(result, clips, rule, false_alarms if unknown else None)
 
 
-def _labelled_clips(classifier, path, left_out):
-    """Yield (label index, clip [clip_samples]) of every sound file; what cannot be read is added to `left_out`."""
-    settings, index_of = classifier.features, {label: index for index, label in enumerate(classifier.labels)}
-    for name, read in _contents(path, left_out):
-        label = os.path.basename(os.path.dirname(name))
-        if label not in index_of:
+class _Contents:
+    """The clips of a folder or an archive with a folder per label."""
+
+    def __init__(self, classifier, path):
+        self._path, self._settings, self._labels = path, classifier.features, classifier.labels
+        self._index_of = {labels.folded(label): index for index, label in enumerate(classifier.labels)}
+        self._left_out, self._passed_over, self._others = [], collections.Counter(), collections.Counter()
+
+    def __iter__(self):
+        """Yield (label index, word, clip [clip_samples]) of every sound file."""
+        for name, read in _sound_files(self._path, self._left_out):
+            target, word = self._place(name)
+            if target is None:
+                self._passed_over[word] += 1
+                continue
+            try:
+                samples = audio.read(read(), self._settings.sample_rate, name)
+            except audio.UnreadableAudio as error:
+                self._left_out.append(error)
+                continue
+            if labels.folded(word) not in self._index_of:
+                self._others[word] += 1
+            yield target, word, audio.loudest_clip(samples, self._settings.clip_samples, self._settings.sample_rate)[1]
+
+    def _place(self, name):
+        """(label index, word) of a file; the index is None, and the word its folder, if it is passed over."""
+        folder = os.path.basename(os.path.dirname(name))
+        target = self._index_of.get(labels.folded(folder))
+        if target is not None:
+            return target, self._labels[target]
+        word = layouts.word_of(name)
+        if folder and word in ("", layouts.BACKGROUND):
+            return None, folder
+        if not folder or labels.UNKNOWN not in self._index_of:
             raise KwsError(
-                "%s holds %s, but %s is not a label of the network" % (path, name, label or "its folder"),
-                "name the folders after the labels: %s" % ", ".join(index_of),
+                "%s holds %s, but %s is not a label of the network" % (self._path, name, folder or "its folder"),
+                "name the folders after the labels: %s" % ", ".join(self._labels),
             )
-        try:
-            samples = audio.read(read(), settings.sample_rate, name)
-        except audio.UnreadableAudio as error:
-            left_out.append(error)
-            continue
-        yield index_of[label], audio.loudest_clip(samples, settings.clip_samples, settings.sample_rate)[1]
+        return self._index_of[labels.UNKNOWN], word
+
+    def notes(self):
+        """What the user should know about the files, in lines."""
+        for problem in self._left_out:
+            yield "Left out: %s" % problem
+        for folder, count in self._passed_over.items():
+            yield "Passed over: %s in %s, which does not name a word." % (_files(count), folder)
+        if self._others:
+            counted = ["%s (%d)" % item for item in sorted(self._others.items())]
+            yield "Counted as %s: %s." % (labels.UNKNOWN, ", ".join(counted))
 
 
-def _contents(path, left_out):
+def _files(count):
+    return "1 file" if count == 1 else "%d files" % count
+
+
+def _sound_files(path, left_out):
     """Yield (name, function that reads its bytes) of every sound file in an archive or a folder."""
     if os.path.isfile(path):
         archive = Archive(path)

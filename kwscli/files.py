@@ -1,6 +1,7 @@
 """Files that are complete or absent, JSON that a user may have damaged, and folders that one process uses at a time."""
 import contextlib
 import errno
+import hashlib
 import json
 import os
 import shutil
@@ -38,6 +39,15 @@ def explain(error: OSError) -> str:
         errno.EPERM: "; check its permissions, or choose another place",
     }.get(error.errno, "")
     return "cannot use %s: %s%s" % (error.filename or "the output", error.strerror or error, advice)
+
+
+def sha256_of(path: str) -> str:
+    """The SHA-256 of a file, as hexadecimal digits."""
+    sha256 = hashlib.sha256()
+    with open(path, "rb") as file:
+        for block in iter(lambda: file.read(1 << 20), b""):
+            sha256.update(block)
+    return sha256.hexdigest()
 
 
 def read_json(path: str, advice: str) -> Dict[str, Any]:

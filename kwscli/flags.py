@@ -2,11 +2,12 @@
 import dataclasses
 import os
 import signal
-from typing import Any, Callable, Iterator, List, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple
 
 import click
 
-from . import files
+from . import files, script_flags
+from .console import say
 from .errors import KwsError
 from .settings import flag_of, types_of
 
@@ -37,7 +38,19 @@ class ListOf(click.ParamType):
 
 
 class Command(click.Command):
-    """A command whose flags may have dashes or underscores, and whose lists may follow as separate arguments."""
+    """A command whose flags may have dashes or underscores, and whose lists may follow as separate arguments.
+
+    It takes the flags of the scripts in `script_flags`, too.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for name, kind in script_flags.REPEATED.get(self.name, {}).items():
+            kind = ListOf(kind[0]) if isinstance(kind, tuple) else kind
+            self.params.append(click.Option(
+                [flag_of(name)], type=kind, hidden=True, expose_value=False, callback=_remember, is_eager=True,
+                help="Repeats the %s that the model file knows." % name,
+            ))
 
     def parse_args(self, ctx: click.Context, args: List[str]) -> List[str]:
         return super().parse_args(ctx, list(self._in_our_spelling(args)))
@@ -57,7 +70,16 @@ class Command(click.Command):
                 continue
             name, equals, value = arg.partition("=")
             name = name.replace("_", "-")
+            name = script_flags.RENAMED.get(self.name, {}).get(name, name)
             kind = types.get(name)
+            if name in script_flags.FIXED.get(self.name, {}):
+                if not equals and args and not args[0].startswith("--"):
+                    value = args.pop(0)
+                self._check_fixed(name, value)
+                continue
+            if not name:
+                yield from [value] if equals else []
+                continue
             if isinstance(kind, ListOf) and kind.kind is not str:
                 values = [value] if equals else []
                 while args and (_are_numbers(args[0]) or not values and not args[0].startswith("--")):
@@ -67,6 +89,43 @@ class Command(click.Command):
                 yield name + "=" + (args.pop(0) if args and _is_bool(args[0]) else "true")
             else:
                 yield name + equals + value
+
+    def _check_fixed(self, name, value):
+        accepted, advice = script_flags.FIXED[self.name][name]
+        if value.lower() not in accepted:
+            raise KwsError("kws %s cannot use %s" % (self.name, (name + " " + value).rstrip()), advice)
+
+
+_GIVEN = "kwscli.flags.given"
+
+
+def _remember(context, param, value):
+    if value is not None:
+        context.meta.setdefault(_GIVEN, {})[param.name] = value
+
+
+def check_repeated(settings_of: Callable[[], Dict[str, Any]], path: str) -> None:
+    """Refuse flags that repeat a setting of a model file, but with another value.
+
+    settings_of: returns {name: value} of the settings of the model file in `path`; None for a value that it lacks.
+    """
+    given = click.get_current_context().meta.get(_GIVEN, {})
+    known = settings_of() if given else {}
+    for name, value in given.items():
+        if known.get(name) is None:
+            say("%s is not checked, because %s does not say it." % (flag_of(name), path))
+        elif known[name] != value:
+            raise KwsError(
+                "%s is %s, but that of %s is %s"
+                % (flag_of(name), _shown_value(value), path, _shown_value(known[name])),
+                "leave it out, or name another --checkpoint",
+            )
+
+
+def _shown_value(value):
+    if isinstance(value, tuple):
+        return ",".join(map(str, value))
+    return "%g" % value if isinstance(value, float) else str(value)
 
 
 def _are_numbers(text):

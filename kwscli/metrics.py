@@ -5,6 +5,7 @@ from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 import numpy as np
 
 from . import console
+from .labels import SILENCE, UNKNOWN
 
 # A matrix of more labels is wider than a terminal.
 _MAX_MATRIX_LABELS = 20
@@ -103,6 +104,46 @@ class Result(NamedTuple):
 
     def __str__(self) -> str:
         return "%s\n\n%s" % (self.summary(), self.tables())
+
+
+_WORST_SHOWN = 5  # words
+
+
+class FalseAlarms(NamedTuple):
+    """How often recordings of words that are not keywords are taken for a keyword."""
+
+    by_word: Tuple[Tuple[str, int, int], ...]  # (word, clips taken for a keyword, clips), the worst first
+
+    @classmethod
+    def of(cls, label_names: Sequence[str], words: Sequence[str], scores: np.ndarray) -> "FalseAlarms":
+        """The FalseAlarms of recordings with these words [n], none of them a keyword, and scores [n, label_count]."""
+        is_keyword = np.array([label not in (SILENCE, UNKNOWN) for label in label_names])
+        taken = is_keyword[np.argmax(scores, axis=1)]
+        names, of_name = np.unique(np.asarray(words, str), return_inverse=True)
+        counts = zip(names.tolist(), np.bincount(of_name, taken).astype(int).tolist(), np.bincount(of_name).tolist())
+        return cls(tuple(sorted(counts, key=lambda one: (-one[1], -one[1] / one[2], one[0]))))
+
+    @property
+    def taken(self) -> int:
+        return sum(taken for _, taken, _ in self.by_word)
+
+    @property
+    def count(self) -> int:
+        return sum(count for _, _, count in self.by_word)
+
+    def __str__(self) -> str:
+        worst = ["%s (%d of %d)" % one for one in self.by_word[:_WORST_SHOWN] if one[1]]
+        return "other words: {:,} of {:,} clips ({:.1f} %) are taken for a keyword{}".format(
+            self.taken, self.count, 100 * self.taken / self.count, worst and "; most often " + ", ".join(worst) or ""
+        )
+
+    def to_json(self) -> Dict[str, Any]:
+        return {
+            "clips": self.count,
+            "taken_for_keywords": self.taken,
+            "share": self.taken / self.count,
+            "words": [{"word": word, "taken": taken, "clips": clips} for word, taken, clips in self.by_word],
+        }
 
 
 def _ratio(part, whole):

@@ -1,5 +1,6 @@
 """Each hyper-parameter once: its name, default, bounds and help. Flags, `--help` and `model.json` follow from it."""
 import dataclasses
+import itertools
 import math
 import typing
 from dataclasses import dataclass
@@ -56,7 +57,7 @@ class DataSettings:
 
     wanted_words: Tuple[str, ...] = setting(KEYWORDS, "Keywords to spot; every other word is _unknown_.")
     silence_percentage: float = _extra_clips("silence", " in training")
-    unknown_percentage: float = _extra_clips("other words", " in training")
+    unknown_percentage: float = _extra_clips("other words", " in training")  # see `unknown_percentage_for`
     validation_percentage: Optional[float] = _speakers("validation", None, " (default: as `kws prepare` split them)")
     testing_percentage: Optional[float] = _speakers("testing", None, " (default: as `kws prepare` split them)")
     time_shift_ms: float = setting(
@@ -87,6 +88,15 @@ class DataSettings:
                 "--validation-percentage and --testing-percentage add up to %g" % held_back,
                 "leave something to train on",
             )
+
+
+def unknown_percentage_for(keyword_count: int) -> float:
+    """The percentage of other words that kws trains this number of keywords with, where the user does not give it.
+
+    10 % is the field's choice for ten keywords. With fewer keywords, it would leave so few clips of other words that
+    the network takes many of them for a keyword.
+    """
+    return max(10.0, round(min(200.0, 1000.0 / keyword_count ** 2), 1))
 
 
 @dataclass(frozen=True)
@@ -142,6 +152,13 @@ class TrainSettings:
             if step <= last:
                 return rate
         return self.learning_rate[-1]
+
+    def extends(self, other: "TrainSettings") -> bool:
+        """Whether this schedule has more steps than another one, and the same learning rate in each of its steps."""
+        ends = list(itertools.accumulate(self.how_many_training_steps))
+        ends += itertools.accumulate(other.how_many_training_steps)
+        same = all(self.rate_at(end) == other.rate_at(end) for end in ends if end <= other.step_count)
+        return self.step_count > other.step_count and same
 
 
 def flag_of(name: str) -> str:

@@ -24,7 +24,7 @@ ARROWS = {
     "classifiers": ("data devices models runs sound", "checkpoint frozen_graph"),
     "training": (
         "classifiers data devices models runs sound workers",
-        "diagnostics loop recipe tensorboard tensors training_session",
+        "diagnostics loop recipe starting_weights tensorboard tensors training_session",
     ),
     "export": ("classifiers data devices models runs sound", "frozen_graph pb pb_features"),
     "evaluate": ("classifiers data sound", ""),
@@ -33,7 +33,8 @@ ARROWS = {
     "doctor": ("devices workers", ""),
     "guides": ("", ""),
     "bench": ("*", "*"),
-    "flags": ("", ""),
+    "script_flags": ("", ""),
+    "flags": ("script_flags", ""),
     "cli": ("*", ""),
     "__main__": ("cli", ""),
 }
@@ -165,6 +166,15 @@ def test_only_devices_compare_kinds_of_devices():
         for node in ast.walk(tree):
             if isinstance(node, ast.Compare) and place(name) != "devices":
                 assert not re.search("'([ng]pu|cpu)'", ast.dump(node)), (name, node.lineno)
+
+
+def test_only_mfcc_knows_its_coefficients():
+    """Everything else asks the settings for the shape of the features."""
+    known = {name for name in MODULES if "dct_coefficient_count" in ast.dump(MODULES[name])} - set(ARCHITECTURES)
+    published = {"models"}  # the features of published networks
+    assert known == published | {
+        "sound.mfcc", "sound.log_mel", "sound.feature_settings", "export.pb", "runs.description"
+    }
 
 
 def public_functions(node):

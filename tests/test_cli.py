@@ -2,6 +2,7 @@
 import inspect
 import json
 import os
+import re
 import shutil
 
 import click
@@ -388,3 +389,19 @@ def test_freeze_without_the_data_checks_on_noise(here, kws):
     assert result.exit_code == 0
     assert "There is no prepared data in /nowhere, so the files are checked on noise." in result.stderr
     assert sorted(os.listdir("graphs")) == ["x.pb", "x_features.pb", "x_labels.txt"]
+
+
+@pytest.mark.parametrize("flags, percentage", [
+    ((), 10.0), (("--wanted_words", "yes,no"), 200.0), (("--wanted_words", "yes,no", "--unknown_percentage", "7"), 7.0),
+    (("--wanted_words", ",".join(KEYWORDS)), 10.0),
+])
+def test_the_share_of_other_words_follows_the_number_of_keywords(planned, flags, percentage):
+    assert planned(*flags)["unknown_percentage"] == percentage
+    assert planned(*flags)["data"].unknown_percentage == percentage
+
+
+def test_what_an_epoch_has_is_said(here, trained, kws):
+    result = kws("train", "--data-path", trained / "data", "--train-dir", "run", *TINY)
+    (line,) = [line for line in result.stderr.splitlines() if line.startswith("Trained on ")]
+    keywords = int(re.search(r": (\d+) of keywords", line).group(1))
+    assert line.endswith("%d of other words (200 %%), %d of silence (10 %%)." % (2 * keywords, -(-keywords // 10)))

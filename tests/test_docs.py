@@ -9,7 +9,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from kwscli import cli, guides, list_models, models
+from kwscli import cli, guides, list_models, models, script_flags
 from kwscli.training import job as jobs
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -36,7 +36,8 @@ PAGES = dict({name: guides.read(name) for name in guides.NAMES}, README=page("RE
 def flags_of(command):
     """All spellings of the long flags of a command, with dashes."""
     options = [param for param in COMMANDS[command].params if isinstance(param, click.Option)]
-    return {flag for option in options for flag in option.opts if flag.startswith("--")} - {"--help"}
+    shown = [option for option in options if not option.hidden]
+    return {flag for option in shown for flag in option.opts if flag.startswith("--")} - {"--help"}
 
 
 def blocks(text):
@@ -141,7 +142,8 @@ def test_the_reference_has_the_defaults(command):
 @pytest.mark.parametrize("name", PAGES)
 def test_every_flag_and_command_that_is_named_exists(name):
     spans = re.findall(r"`([^`]+)`", re.sub(r"^```.*?^```$", "", PAGES[name], flags=re.M | re.S))
-    known = {flag for command in COMMANDS for flag in flags_of(command) | PENDING.get(command, set())}
+    known = {flag for table in (script_flags.RENAMED, script_flags.FIXED) for flags in table.values() for flag in flags}
+    known |= {flag for command in COMMANDS for flag in flags_of(command) | PENDING.get(command, set())}
     for span in spans:
         span = " ".join(span.split())
         if span.startswith("--"):

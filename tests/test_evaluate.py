@@ -1,5 +1,6 @@
 """Accuracy, its interval, precision and recall, by hand-made examples; on prepared data and on folders of labels."""
 import os
+import shutil
 import tarfile
 
 import numpy as np
@@ -141,10 +142,50 @@ def test_other_files_are_skipped_and_files_that_cannot_be_read_are_named(labelle
 
 
 def test_a_folder_that_is_not_a_label_is_named(labelled):
+    """Where the network has no label for other words."""
+    classifier = Loudness()
+    classifier.labels = ("_silence_", "other", "yes", "no")
+    shutil.rmtree(str(labelled / "_unknown_"))
     write(labelled, "alien", ["a.wav"], 1)
     for path in (str(labelled), archived(labelled)):
         with pytest.raises(KwsError, match="alien/a.wav, but alien is not a label of the network; name the"):
-            evaluate.evaluate(Loudness(), path, SETTINGS)
+            evaluate.evaluate(classifier, path, SETTINGS)
+
+
+def test_a_folder_with_other_words_and_noise_is_scored_whole(labelled, capsys):
+    write(labelled, "alien", ["a.wav", "b.wav"], 1)
+    write(labelled, "bird", ["a.wav"], 1)
+    write(labelled, "bird", ["b.wav", "c.wav"], 2)
+    for noise in ("_background_noise_", "noise", "_music_"):
+        write(labelled, noise, ["a.wav"], 3)
+    for path in (str(labelled), archived(labelled)):
+        evaluation = evaluate.evaluate(Loudness(), path, SETTINGS)
+        assert evaluation.result.confusion.tolist() == [WANTED[0], [0, 4, 2, 0]] + WANTED[2:]
+        told = capsys.readouterr().err
+        assert "Counted as _unknown_: alien (2), bird (3).\n" in told
+        for noise in ("_background_noise_", "noise", "_music_"):
+            assert "Passed over: 1 file in %s, which does not name a word.\n" % noise in told
+        assert str(evaluation).splitlines()[1:3] == [
+            "11 clips: all of %s" % path,
+            "other words: 2 of 6 clips (33.3 %) are taken for a keyword; most often bird (2 of 3)",
+        ]
+
+
+@pytest.mark.parametrize("folders, labelled", [
+    (("yes", "bird", "_background_noise_"), True), (("_unknown_", "bird"), True), (("Yes", "bird"), True),
+    (("bird", "cat"), False), ((), False), (("yes", "packed"), False),
+])
+def test_which_folders_are_used_whole(tmp_path, folders, labelled):
+    for folder in folders:
+        (tmp_path / folder).mkdir()
+    if "packed" in folders:
+        (tmp_path / "packed" / "dataset.json").write_text("{}")  # prepared data comes first
+    assert evaluate.is_labelled(str(tmp_path), LABELS) == labelled
+
+
+def test_the_case_of_a_folder_is_that_of_any_word(tmp_path):
+    write(tmp_path, "YES", ["a.wav"], 2)
+    assert evaluate.evaluate(Loudness(), str(tmp_path), SETTINGS).result.confusion[2].tolist() == [0, 0, 1, 0]
 
 
 def test_the_loudest_part_of_a_long_recording_is_scored(tmp_path):
@@ -204,6 +245,36 @@ def test_clips_are_scored_a_hundred_at_a_time(tmp_path):
     classifier = Loudness()
     assert evaluate.evaluate(classifier, str(tmp_path), SETTINGS).result.count == 205
     assert classifier.batches == (100, 100, 5)
+
+
+def test_all_other_words_of_the_split_are_measured(tmp_path):
+    folder = tmp_path / "data"
+    speakers = ["%08x_nohash_0.wav" % speaker for speaker in range(60)]
+    for word, level in (("yes", 2), ("no", 3), ("bird", 1), ("cat", 2), ("dog", 3)):
+        write(folder, word, speakers, level)
+    prepare.prepare(str(folder), str(folder))
+    evaluation = evaluate.evaluate(Loudness(), str(folder), SETTINGS, "training")
+    count = evaluation.result.confusion.sum(axis=1)[2]  # clips of a word in the split
+    told = evaluation.to_json()["other_words"]
+    assert told == {
+        "clips": 3 * count, "taken_for_keywords": 2 * count, "share": 2 / 3, "words": [
+            {"word": "cat", "taken": count, "clips": count}, {"word": "dog", "taken": count, "clips": count},
+            {"word": "bird", "taken": 0, "clips": count},
+        ]
+    }
+    assert str(evaluation).splitlines()[2] == (
+        "other words: %d of %d clips (66.7 %%) are taken for a keyword; most often cat (%d of %d), dog (%d of %d)"
+        % ((2 * count, 3 * count) + 4 * (count,))
+    )
+
+
+def test_no_other_words(tmp_path):
+    folder = tmp_path / "data"
+    for word, level in (("yes", 2), ("no", 3)):
+        write(folder, word, ["%08x_nohash_0.wav" % speaker for speaker in range(60)], level)
+    prepare.prepare(str(folder), str(folder))
+    evaluation = evaluate.evaluate(Loudness(), str(folder), SETTINGS)
+    assert evaluation.to_json()["other_words"] is None and "other words:" not in str(evaluation)
 
 
 @pytest.fixture
@@ -278,5 +349,6 @@ def test_data_that_does_not_fit_the_network(prepared, rate, labels, settings, me
 def test_data_that_is_not_prepared(tmp_path):
     with pytest.raises(KwsError, match="there is no folder .*/nowhere; give the folder of your recordings"):
         evaluate.evaluate(Loudness(), str(tmp_path / "nowhere"), SETTINGS)
-    with pytest.raises(KwsError, match="holds no prepared data; run kws prepare --data-path .* first"):
+    message = r"holds no prepared data; run kws prepare --data-path .* first, or give a folder .* labels \(_silence_, "
+    with pytest.raises(KwsError, match=message):
         evaluate.evaluate(Loudness(), str(tmp_path), SETTINGS)

@@ -9,6 +9,7 @@ import pytest
 import soundfile
 import tensorflow.compat.v1 as tf
 
+from kwscli.classifiers import arm_graphs
 from kwscli.models import load, published
 from kwscli.models.graph import GraphLayers
 from kwscli.sound.feature_settings import FeatureSettings
@@ -17,91 +18,7 @@ from kwscli.sound.features import features
 DATA = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "..", "shared", "data")
 
 
-def dense(theirs, weights, biases):
-    return {"weights": theirs[weights], "biases": theirs[biases]}
-
-
-def norm(theirs, scope, weights, biases):
-    """A layer with its batch norm; the bias of the layer moves into the average that the norm subtracts."""
-    moved = {"weights": theirs[weights], "moving_mean": theirs[scope + "/moving_mean"] - theirs[biases]}
-    moved.update({name: theirs["%s/%s" % (scope, name)] for name in ("beta", "moving_variance")})
-    moved.update({"gamma": theirs[scope + "/gamma"]} if scope + "/gamma" in theirs else {})
-    return moved
-
-
-def lstm(theirs, scope, inputs):
-    """An LSTM cell of TensorFlow; it opens the forget gate by adding 1, ours has that in the bias."""
-    kernel, bias = theirs[scope + "/kernel"], theirs[scope + "/bias"]
-    units = len(bias) // 4
-    moved = {
-        "input_weights": kernel[:inputs],
-        "recurrent_weights": kernel[inputs:],
-        "biases": bias + np.repeat([0, 0, 1, 0], units),
-    }
-    if scope + "/projection/kernel" in theirs:
-        moved["projection_weights"] = theirs[scope + "/projection/kernel"]
-        for gate in ("input", "forget", "output"):
-            moved["peephole_" + gate] = theirs["%s/w_%s_diag" % (scope, gate[0])]
-    return moved
-
-
-def gru(theirs, layer, inputs):
-    gates, candidate = ["rnn/multi_rnn_cell/cell_%d/gru_cell/%s/" % (layer, part) for part in ("gates", "candidate")]
-    parts = theirs[gates + "kernel"], theirs[candidate + "kernel"]
-    return {
-        "input_weights": np.concatenate([part[:inputs] for part in parts], axis=1),
-        "gate_weights": parts[0][inputs:],
-        "candidate_weights": parts[1][inputs:],
-        "biases": np.concatenate([theirs[gates + "bias"], theirs[candidate + "bias"]]),
-    }
-
-
-def ds_cnn(theirs):
-    first = "MobileNet/conv_1/"
-    moved = {"conv_1": norm(theirs, first + "batch_norm", first + "weights", first + "biases")}
-    for layer in range(1, 5):
-        scope = "MobileNet/conv_ds_%d" % layer
-        for ours, conv, prefix, weights in (
-            ("depthwise", "depthwise_conv", "dw", "depthwise_weights"),
-            ("pointwise", "pointwise_conv", "pw", "weights"),
-        ):
-            conv = "%s/%s/" % (scope, conv)
-            moved["conv_ds_%d/%s" % (layer, ours)] = norm(
-                theirs, "%s/%s_batch_norm" % (scope, prefix), conv + weights, conv + "biases"
-            )
-    return dict(moved, fc1=dense(theirs, "MobileNet/fc1/weights", "MobileNet/fc1/biases"))
-
-
-PUBLISHED = {
-    "DNN_S": lambda theirs: dict(
-        {"fc%d" % layer: dense(theirs, "fc%d/W" % layer, "fc%d/b" % layer) for layer in (1, 2, 3)},
-        logits=dense(theirs, "final_fc", "Variable"),
-    ),
-    "CNN_S": lambda theirs: {
-        "conv_1": norm(theirs, "bn1", "Variable", "Variable_1"),
-        "conv_2": norm(theirs, "bn2", "Variable_2", "Variable_3"),
-        "linear": dense(theirs, "W", "b"),
-        "fc1": norm(theirs, "bn3", "Variable_4", "Variable_5"),
-        "logits": dense(theirs, "Variable_6", "Variable_7"),
-    },
-    "Basic_LSTM_S": lambda theirs: {
-        "lstm": lstm(theirs, "lstm/rnn/basic_lstm_cell", 10),
-        "logits": dense(theirs, "W_o", "b_o"),
-    },
-    "LSTM_S": lambda theirs: {
-        "lstm": lstm(theirs, "lstm/rnn/lstm_cell", 10),
-        "logits": dense(theirs, "W_o", "b_o"),
-    },
-    "GRU_S": lambda theirs: {"gru/layer_1": gru(theirs, 0, 10), "logits": dense(theirs, "W_o", "b_o")},
-    "CRNN_S": lambda theirs: {
-        "conv_1": dense(theirs, "W", "Variable"),
-        "gru/layer_1": gru(theirs, 0, 192),
-        "gru/layer_2": gru(theirs, 1, 60),
-        "fc1": dense(theirs, "fcw", "Variable_1"),
-        "logits": dense(theirs, "Variable_2", "Variable_3"),
-    },
-    "DS_CNN_S": ds_cnn,
-}
+PUBLISHED = ("Basic_LSTM_S", "CNN_S", "CRNN_S", "DNN_S", "DS_CNN_S", "GRU_S", "LSTM_S")
 
 
 @pytest.fixture(scope="module")
@@ -145,7 +62,7 @@ def wav(clip):
     return file.getvalue()
 
 
-@pytest.mark.parametrize("name", sorted(PUBLISHED))
+@pytest.mark.parametrize("name", PUBLISHED)
 def test_published_weights_give_the_published_scores(name, clips, record_property):
     architecture = name[:-2].lower()
     constants, settings, expected = published_graph(name, clips)
@@ -158,12 +75,11 @@ def test_published_weights_give_the_published_scores(name, clips, record_propert
     with tf.Graph().as_default(), tf.Session() as session:
         given = tf.placeholder(tf.float32, (len(clips), *settings.shape))
         scores = tf.nn.softmax(load(architecture).build(GraphLayers(False), given, 12, size.model_size_info))
-        moved = PUBLISHED[name](constants)
-        values = {"%s/%s" % (layer, key): value for layer, part in moved.items() for key, value in part.items()}
+        values = {key.partition("/")[2]: value for key, value in arm_graphs.in_our_names(constants).items()}
         variables = {variable.op.name: variable for variable in tf.global_variables()}
         assert set(values) == set(variables)
         for key, variable in variables.items():
-            variable.load(values[key].reshape(variable.shape.as_list()), session)
+            variable.load(values[key], session)
         difference = np.abs(session.run(scores, {given: features(padded, settings)}) - expected).max()
     record_property("largest_difference", float(difference))
     print("%s: largest difference of scores %.1e over %d clips" % (name, difference, len(clips)))

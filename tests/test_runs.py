@@ -21,7 +21,7 @@ def test_a_run_goes_on_with_the_same_data_in_another_folder(data, tmp_path):  # 
     stopped_run(data, tmp_path / "run")
     shutil.copytree(data, str(tmp_path / "moved"))
     result = train(str(tmp_path / "moved"), tmp_path / "run")
-    assert result.exit_code == 0 and "Going on after step 1" in result.output, result.output
+    assert result.exit_code == 0 and "Continuing after step 1" in result.output, result.output
     assert len([line for line in losses(tmp_path / "run") if line.startswith("Step #")]) == 30
 
 

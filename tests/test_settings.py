@@ -7,7 +7,7 @@ import pytest
 from kwscli import settings
 from kwscli.devices.device_settings import DeviceSettings
 from kwscli.errors import KwsError
-from kwscli.settings import DataSettings, TrainSettings
+from kwscli.settings import DataSettings, TrainSettings, unknown_percentage_for
 from kwscli.sound.feature_settings import FeatureSettings
 
 CLASSES = (FeatureSettings, DataSettings, TrainSettings, DeviceSettings)
@@ -97,3 +97,10 @@ def test_every_setting_has_a_help_of_its_own_and_a_type_that_flags_know(settings
     assert all(helps) and len(set(helps)) == len(helps)
     for kind, is_tuple in settings.types_of(settings_class).values():
         assert kind in (int, float, str, bool) and is_tuple in (True, False)
+
+
+@pytest.mark.parametrize("keywords, percentage", [
+    (1, 200.0), (2, 200.0), (3, 111.1), (4, 62.5), (8, 15.6), (9, 12.3), (10, 10.0), (11, 10.0), (100, 10.0),
+])
+def test_fewer_keywords_are_trained_with_more_other_words(keywords, percentage):
+    assert unknown_percentage_for(keywords) == percentage

@@ -1,13 +1,16 @@
 """A model file of any kind -> a `Classifier`, which knows its labels and features and scores clips.
 
-To add a kind, write a module with a function open_model(path, labels_path) -> Classifier and put its suffix below.
+To add a kind, write a module with a function open_model(path, labels_path) -> Classifier and put its suffix below. If a
+training can start with the weights in such a file, add a function weights(path) -> Weights.
 """
 import importlib
+import os
 from typing import Optional
 
 from .. import imports
+from ..errors import KwsError
 from ..runs import run_directory
-from .classifier import Classifier
+from .classifier import Classifier, Weights
 
 BY_SUFFIX = {".pb": "kwscli.classifiers.frozen_graph"}
 OTHERWISE = "kwscli.classifiers.checkpoint"
@@ -19,7 +22,28 @@ def open(path: Optional[str] = None, labels_path: Optional[str] = None) -> Class
     labels_path: the labels.txt of a model file that does not contain its labels.
     """
     path = path or run_directory.newest()
+    return _module_of(path).open_model(path, labels_path)
+
+
+def weights(path: str) -> Weights:
+    """The weights in a model file, a checkpoint or a run directory."""
+    module = _module_of(path)
+    if not hasattr(module, "weights"):
+        raise KwsError("a training cannot start with the weights in %s" % path, "give a run directory or a checkpoint")
+    return module.weights(path)
+
+
+def weights_file(path: str) -> str:
+    """The file that holds the weights of a model file, a checkpoint or a run directory."""
+    if not path.endswith(tuple(BY_SUFFIX)):
+        return run_directory.resolve(path)[1] + ".data-00000-of-00001"
+    if not os.path.isfile(path):
+        raise KwsError("there is no model file %s" % path, "check the name")
+    return path
+
+
+def _module_of(path):
+    """The module that opens a file, imported only now."""
     name = next((module for suffix, module in BY_SUFFIX.items() if path.endswith(suffix)), OTHERWISE)
     with imports.guarded():  # TensorFlow takes seconds
-        module = importlib.import_module(name)
-    return module.open_model(path, labels_path)
+        return importlib.import_module(name)

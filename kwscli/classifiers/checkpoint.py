@@ -4,17 +4,20 @@ from typing import Any, Optional
 import numpy as np
 
 from ..errors import KwsError
+from ..labels import read_labels
 from ..runs import checkpoint, run_directory
 from ..runs.description import Description
 from ..sound.features import features
-from .classifier import Classifier, in_batches
+from .classifier import Classifier, Weights, in_batches
 
 
 class CheckpointClassifier(Classifier):
     """The weights of a checkpoint, in the network that model.json describes."""
 
     def __init__(self, path: str, description: Description, session: Any, inference: Any) -> None:
-        super().__init__(path, description.labels, description.features, description.data, description.data_path)
+        super().__init__(
+            path, description.labels, description.features, description.data, description.data_path, description.network
+        )
         self._session, self._inference = session, inference
 
     def scores(self, clips: np.ndarray) -> np.ndarray:
@@ -29,8 +32,17 @@ class CheckpointClassifier(Classifier):
 
 def open_model(path: str, labels_path: Optional[str] = None) -> CheckpointClassifier:
     """The classifier in a run directory or a checkpoint."""
-    if labels_path:
-        raise KwsError("--labels is for .pb graphs, and %s has its labels in model.json" % path, "leave it out")
     description, prefix = run_directory.resolve(path)
+    if labels_path and read_labels(labels_path) != description.labels:
+        raise KwsError(
+            "%s has other labels than model.json of %s (%s)" % (labels_path, path, ", ".join(description.labels)),
+            "leave --labels out",
+        )
     session, inference = checkpoint.inference_session(description, prefix)
     return CheckpointClassifier(prefix, description, session, inference)
+
+
+def weights(path: str) -> Weights:
+    """The weights in a run directory or a checkpoint."""
+    description, prefix = run_directory.resolve(path)
+    return Weights(prefix, description.labels, description.features, checkpoint.values(prefix))

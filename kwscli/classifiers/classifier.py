@@ -1,6 +1,6 @@
 """What every model file becomes when it is opened."""
 import abc
-from typing import Any, Callable, Tuple
+from typing import Any, Callable, Dict, NamedTuple, Optional, Tuple
 
 import numpy as np
 
@@ -10,17 +10,29 @@ from ..sound.feature_settings import FeatureSettings
 BATCH = 100  # clips that are scored at once
 
 
+class Weights(NamedTuple):
+    """The weights in a model file, and what they were trained for."""
+
+    path: str
+    labels: Tuple[str, ...]
+    features: FeatureSettings
+    values: Dict[str, np.ndarray]  # {name of a variable of our networks: its value}
+
+
 class Classifier(abc.ABC):
     """A model that names clips. It is a context manager that closes the model at the end.
 
     path: its file. labels: what it tells apart. features: how its clips are made. data: which words are keywords.
-    data_path: the folder of its training data, "" where the file does not say it.
+    data_path: the folder of its training data, "" where the file does not say it. network: its architecture and size,
+    None where the file does not say them.
     """
 
     def __init__(
-        self, path: str, labels: Tuple[str, ...], features: FeatureSettings, data: DataSettings, data_path: str = ""
+        self, path: str, labels: Tuple[str, ...], features: FeatureSettings, data: DataSettings, data_path: str = "",
+        network: Optional[Tuple[str, Tuple[int, ...]]] = None,
     ) -> None:
         self.path, self.labels, self.features, self.data, self.data_path = path, labels, features, data, data_path
+        self.network = network
 
     @abc.abstractmethod
     def scores(self, clips: np.ndarray) -> np.ndarray:

@@ -1,7 +1,7 @@
 """Frozen graphs (.pb), ours and those of other tools: `wav_data` or `fingerprint_input` -> `labels_softmax`."""
 import os
 import warnings
-from typing import Any, Dict, Optional, Tuple
+from typing import Any, Dict, NamedTuple, Optional, Tuple
 
 import numpy as np
 import tensorflow.compat.v1 as tf
@@ -17,7 +17,8 @@ from ..settings import DataSettings
 from ..sound import audio
 from ..sound.feature_settings import FeatureSettings
 from ..sound.features import features as features_of
-from .classifier import BATCH, Classifier, in_full_batches
+from . import arm_graphs
+from .classifier import BATCH, Classifier, Weights, in_full_batches
 
 WAV_INPUT, FEATURES_INPUT, OUTPUT = "wav_data", "fingerprint_input", "labels_softmax"
 # The attribute of the input node that contains model.json. TensorFlow and its converters ignore it.
@@ -28,10 +29,9 @@ class FrozenGraphClassifier(Classifier):
     """A graph with its weights inside. source: its input node."""
 
     def __init__(
-        self, path: str, labels: Tuple[str, ...], features: FeatureSettings, data: DataSettings, data_path: str,
-        opened: "tf.Session", source: str,
+        self, path: str, known: "_Known", opened: "tf.Session", source: str
     ) -> None:
-        super().__init__(path, labels, features, data, data_path)
+        super().__init__(path, *known)
         self._session, self._input = opened, source
 
     def scores(self, clips: np.ndarray) -> np.ndarray:
@@ -55,6 +55,29 @@ class FrozenGraphClassifier(Classifier):
 def open_model(path: str, labels_path: Optional[str] = None) -> FrozenGraphClassifier:
     """The classifier in a .pb file."""
     graph_def = read(path)
+    nodes, source = _interface(path, graph_def)
+    known = _known(path, source, nodes, labels_path)
+    opened = _session(path, graph_def)
+    label_count = _shape_of(opened, OUTPUT)[-1]
+    if label_count and label_count != len(known.labels):
+        raise KwsError(
+            "%s scores %d labels, but there are %d (%s)"
+            % (path, label_count, len(known.labels), ", ".join(known.labels)), "name the right file with --labels",
+        )
+    return FrozenGraphClassifier(path, known, opened, source)
+
+
+def weights(path: str) -> Weights:
+    """The weights in a .pb file of kws or of ML-KWS-for-MCU."""
+    graph_def = read(path)
+    nodes, source = _interface(path, graph_def)
+    known = _known(path, source, nodes, None)
+    constants = {name: tf.make_ndarray(node.attr["value"].tensor) for name, node in nodes.items() if node.op == "Const"}
+    return Weights(path, known.labels, known.features, arm_graphs.in_our_names(constants) or constants)
+
+
+def _interface(path, graph_def):
+    """({name: node}, the name of the input) of a keyword spotter's graph."""
     nodes = {node.name: node for node in graph_def.node}
     source = next((name for name in (WAV_INPUT, FEATURES_INPUT) if name in nodes), None)
     if source is None or OUTPUT not in nodes:
@@ -62,15 +85,7 @@ def open_model(path: str, labels_path: Optional[str] = None) -> FrozenGraphClass
             "%s is not the graph of a keyword spotter: it needs a node %s or %s, and a node %s, but has %d other nodes"
             % (path, WAV_INPUT, FEATURES_INPUT, OUTPUT, len(nodes)), "name another graph",
         )
-    labels, features, data, data_path = _description(path, source, nodes, labels_path)
-    opened = _session(path, graph_def)
-    label_count = _shape_of(opened, OUTPUT)[-1]
-    if label_count and label_count != len(labels):
-        raise KwsError(
-            "%s scores %d labels, but there are %d (%s)" % (path, label_count, len(labels), ", ".join(labels)),
-            "name the right file with --labels",
-        )
-    return FrozenGraphClassifier(path, labels, features, data, data_path, opened, source)
+    return nodes, source
 
 
 def read(path: str) -> "tf.GraphDef":
@@ -105,18 +120,33 @@ def _shape_of(opened, node):
     return shape.as_list() if shape.rank else [None]
 
 
-def _description(path, source, nodes: Dict[str, Any], labels_path):
-    """(labels, FeatureSettings, DataSettings, data path) of a graph."""
+class _Known(NamedTuple):
+    """What a graph, or a file beside it, says about its network; see Classifier."""
+
+    labels: Tuple[str, ...]
+    features: FeatureSettings
+    data: DataSettings
+    data_path: str = ""
+    network: Optional[Tuple[str, Tuple[int, ...]]] = None
+
+
+def _known(path, source, nodes: Dict[str, Any], labels_path):
+    """What is known about a graph."""
     attributes = nodes[source].attr
     if DESCRIPTION_ATTRIBUTE in attributes:
-        if labels_path:
-            raise KwsError("%s contains its labels" % path, "leave --labels out")
         text = attributes[DESCRIPTION_ATTRIBUTE].s
         values = files.parse_json(text, "the description in %s" % path, "freeze it again")
         described = Description.from_json(values, path)
-        return described.labels, described.features, described.data, described.data_path
+        if labels_path and read_labels(labels_path) != described.labels:
+            raise KwsError(
+                "%s contains its labels (%s), and %s has others" % (path, ", ".join(described.labels), labels_path),
+                "leave --labels out",
+            )
+        return _Known(
+            described.labels, described.features, described.data, described.data_path, described.network
+        )
     labels = read_labels(labels_path or _labels_beside(path))
-    return labels, _features_of_another_tool(path, source, nodes), DataSettings(wanted_words=labels[2:]), ""
+    return _Known(labels, _features_of_another_tool(path, source, nodes), DataSettings(wanted_words=labels[2:]))
 
 
 def _labels_beside(path):
@@ -124,19 +154,30 @@ def _labels_beside(path):
         if os.path.exists(name):
             return name
     raise KwsError("%s does not contain its labels, and there is no labels.txt beside it" % path,
-                   "name the file of its labels with --labels")
+                   "name the file of its labels with --labels, or put it beside the graph")
 
 
 def _features_of_another_tool(path, source, nodes):
     """The FeatureSettings that the input of another tool's graph takes; the rest are the defaults."""
     if source == FEATURES_INPUT:
         return _features_outside(path, nodes[source].attr["shape"].shape)
-    decode = [node for node in nodes.values() if node.op == "DecodeWav"]
-    if not decode:
+    by_operation = {node.op: node.attr for node in nodes.values()}
+    if "DecodeWav" not in by_operation:
         raise KwsError("%s takes %s but has no operation DecodeWav" % (path, source), "name another graph")
-    # The graph computes its features itself, so only the length of its clips matters here.
-    samples, rate = decode[0].attr["desired_samples"].i, FeatureSettings.sample_rate
-    return FeatureSettings(clip_duration_ms=samples * 1000 // rate) if samples > 0 else FeatureSettings()
+    # The graph computes its features itself, so for its scores only the length of its clips matters.
+    samples, rate = by_operation["DecodeWav"]["desired_samples"].i, FeatureSettings.sample_rate
+    found = {"clip_duration_ms": samples * 1000 // rate} if samples > 0 else {}
+    if "AudioSpectrogram" in by_operation and "Mfcc" in by_operation:
+        spectrogram, mfcc = by_operation["AudioSpectrogram"], by_operation["Mfcc"]
+        found.update(
+            window_size_ms=spectrogram["window_size"].i * 1000 / rate,
+            window_stride_ms=spectrogram["stride"].i * 1000 / rate,
+            dct_coefficient_count=mfcc["dct_coefficient_count"].i,
+            filterbank_channel_count=mfcc["filterbank_channel_count"].i,
+            lower_edge_hertz=mfcc["lower_frequency_limit"].f,
+            upper_edge_hertz=mfcc["upper_frequency_limit"].f,
+        )
+    return FeatureSettings(**found)
 
 
 def _features_outside(path, shape):

@@ -60,6 +60,13 @@ class Selection:
     def _share(self, percentage):
         return int(math.ceil(len(self.keywords) * percentage / 100))
 
+    def shares(self, settings: Union[DataSettings, EvaluationSettings]) -> str:
+        """How many clips of what there are, and the percentages that were asked for."""
+        return "{:,} of keywords, {:,} of other words ({:g} %), {:,} of silence ({:g} %)".format(
+            len(self.keywords), self.unknown_count, settings.unknown_percentage,
+            self.silence_count, settings.silence_percentage,
+        )
+
     def draw_unknown(self, rng: np.random.RandomState) -> np.ndarray:
         """Draw `unknown_count` recordings of other words, evenly over the words and with as few repeats as possible."""
         shuffled = rng.permutation(self.unknown)
@@ -91,6 +98,7 @@ class Selection:
 class TrainingStream:
     """The endless sequence of training clips, cut into batches. Any thread can ask for any step, in any order.
 
+    str() says how many clips of what an epoch has.
     rank, rank_count: this process trains on its own part of every global batch of rank_count x batch_size clips.
     """
 
@@ -108,6 +116,9 @@ class TrainingStream:
         self._check(dataset)
         self._epoch = functools.lru_cache(maxsize=4)(self._epoch)
         self.epoch_size = len(self._epoch(0))
+
+    def __str__(self) -> str:
+        return "{:,} training clips per epoch: {}".format(self.epoch_size, self._selection.shares(self._settings))
 
     def _check(self, dataset):
         check_sample_rate(dataset, self._features.sample_rate)
@@ -183,11 +194,12 @@ class EvaluationSet:
         return len(self.targets)
 
     def __str__(self) -> str:
-        return "{:,} {} clips: {:,} of keywords, {:,} of other words ({:g} %), {:,} of silence ({:g} %)".format(
-            len(self), self._split, len(self._selection.keywords),
-            self._selection.unknown_count, self._settings.unknown_percentage,
-            self._selection.silence_count, self._settings.silence_percentage,
-        )
+        return "{:,} {} clips: {}".format(len(self), self._split, self._selection.shares(self._settings))
+
+    @property
+    def words(self) -> np.ndarray:
+        """[n]: the word of each clip; it has no meaning for silence."""
+        return self._selection.dataset.words[self._numbers]
 
     def clips(self, rows: Union[slice, np.ndarray]) -> np.ndarray:
         """The clips [n, clip_samples] float32 in these rows of the set."""

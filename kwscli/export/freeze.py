@@ -1,6 +1,6 @@
 """`kws freeze`: a checkpoint -> files of the chosen formats, each checked before it counts."""
 import os
-from typing import List, NamedTuple, Optional, Sequence
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence
 
 import numpy as np
 
@@ -52,6 +52,13 @@ def freeze(
     written = [_write_checked(stem, name, description, prefix, clips, wanted) for name in formats]
     write_labels(stem + "_labels.txt", description.labels)
     return written
+
+
+def settings_of(path: Optional[str]) -> Dict[str, Any]:
+    """{name: value} of what a run directory or a checkpoint says about its network."""
+    description = run_directory.resolve(path or run_directory.newest())[0]
+    known = dict(vars(description.features), **vars(description.data))
+    return dict(known, model_architecture=description.architecture, model_size_info=description.model_size_info)
 
 
 def _stem(output, name):

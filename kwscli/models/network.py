@@ -1,5 +1,6 @@
 """A network as a TensorFlow graph. The graphs that train and that infer share its variables."""
-from typing import Any, List, NamedTuple, Optional
+import dataclasses
+from typing import Any, Dict, List, NamedTuple, Optional
 
 import tensorflow.compat.v1 as tf
 
@@ -34,6 +35,23 @@ def inference(description: Any, batch_size: Optional[int]) -> InferenceGraph:
 def variables_of(description: Any) -> List[tf.Variable]:
     """The variables of the described network in the current graph: weights and moving averages, not the optimiser's."""
     return tf.model_variables(scope=description.architecture + "/")
+
+
+def label_axes(description: Any) -> Dict[str, int]:
+    """{name of a variable: its axis with one entry per label}, for the variables whose shape depends on the labels.
+
+    Found by building the network with one label more.
+    """
+    shapes = []
+    for labels in (description.labels, description.labels + ("_another_",)):
+        with tf.Graph().as_default():
+            inference(dataclasses.replace(description, labels=labels), 1)
+            shapes.append({one.op.name: one.shape.as_list() for one in variables_of(description)})
+    return {
+        name: axis
+        for name, shape in shapes[0].items()
+        for axis, size in enumerate(shape) if size != shapes[1][name][axis]
+    }
 
 
 def initialiser() -> tf.Operation:

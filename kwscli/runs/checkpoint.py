@@ -1,10 +1,9 @@
 """Weights to and from files in the format of TensorFlow's Saver."""
-import os
-from typing import Tuple
+from typing import Dict, Tuple
 
+import numpy as np
 import tensorflow.compat.v1 as tf
 
-from ..console import say
 from ..devices import session
 from ..errors import KwsError
 from ..models import network
@@ -61,6 +60,15 @@ def _reader(prefix):
         raise UnreadableCheckpoint("the checkpoint %s cannot be read: %s" % (prefix, _reason(error)))
 
 
+def values(prefix: str) -> Dict[str, np.ndarray]:
+    """{name: value} of all variables in a checkpoint. Raises UnreadableCheckpoint."""
+    reader = _reader(prefix)
+    try:
+        return {name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map()}
+    except (tf.errors.OpError, ValueError) as error:
+        raise UnreadableCheckpoint("the checkpoint %s cannot be read: %s" % (prefix, _reason(error)))
+
+
 def inference_session(description: Description, prefix: str) -> Tuple[tf.Session, network.InferenceGraph]:
     """An open session with the weights of a checkpoint, and the InferenceGraph in it, for batches of any size."""
     with tf.Graph().as_default() as graph:
@@ -107,19 +115,3 @@ def _reason(error):
     message = str(getattr(error, "message", None) or error).split("[[")[0]
     lines = [line.strip() for line in message.splitlines() if line.strip()]
     return lines[-1] if lines else type(error).__name__
-
-
-def start_from(session: tf.Session, prefix: str, description: Description) -> None:
-    """Take the weights of another run where name and shape agree. The others, such as those of new labels, stay."""
-    shapes = _reader(prefix).get_variable_to_shape_map()
-    variables = network.variables_of(description)
-    taken = [one for one in variables if shapes.get(one.op.name) == one.shape.as_list()]
-    if not taken:
-        raise KwsError(
-            "%s has no weights for a %s of this size; its variables are: %s, ..."
-            % (prefix, description.architecture, ", ".join(sorted(shapes)[:5])),
-            "start from a run of the same architecture and size",
-        )
-    _restore(tf.train.Saver(taken), session, prefix)
-    new = sorted(one.op.name for one in set(variables) - set(taken))
-    say("Starting from %s%s." % (os.path.basename(prefix), "; new: " + ", ".join(new) if new else ""))

@@ -11,6 +11,7 @@ from ..sound.feature_settings import FeatureSettings
 FORMAT = 1
 MODEL = "model.json"
 _SETTINGS = {"features": FeatureSettings, "data": DataSettings, "train": TrainSettings}
+_YOUNGER = {"workers", "start_sha256"}  # older files lack these
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,8 +27,14 @@ class Description:
     data_path: str = ""
     data_sha256: str = ""
     start_checkpoint: str = ""
+    start_sha256: str = ""  # of the file with its weights
     workers: int = 1  # how many trained together
     versions: Dict[str, str] = dataclasses.field(default_factory=dict, compare=False)
+
+    @property
+    def network(self) -> Tuple[str, Tuple[int, ...]]:
+        """The architecture and its size."""
+        return self.architecture, self.model_size_info
 
     def to_json(self) -> Dict[str, Any]:
         """The description as plain JSON values."""
@@ -46,7 +53,7 @@ class Description:
             )
         del values["format"]
         names = {field.name for field in dataclasses.fields(cls)}
-        unknown, missing = sorted(set(values) - names), sorted(names - {"workers"} - set(values))
+        unknown, missing = sorted(set(values) - names), sorted(names - _YOUNGER - set(values))
         if missing:
             raise KwsError("%s lacks %s" % (where, ", ".join(missing)), "it is damaged or from another version of kws")
         if unknown:
@@ -60,16 +67,22 @@ class Description:
 
     def portable(self) -> "Description":
         """The description without paths of this machine."""
-        return dataclasses.replace(self, data_path="", start_checkpoint="")
+        return dataclasses.replace(self, data_path="", start_checkpoint="", start_sha256="")
 
     def differences(self, other: "Description") -> List[str]:
-        """The settings in which two descriptions differ, each as `name: mine, not theirs`.
+        """The settings that keep this training from continuing another one, each as `name mine, not theirs`.
 
-        Data with the same hash is the same data, wherever it is.
+        Data and start checkpoints with the same hash are the same, wherever they are. A training that continues needs
+        no start checkpoint, and it may have more steps, if the steps so far have the same learning rates.
         """
         mine, theirs = _flat(self.to_json()), _flat(other.to_json())
         if mine["data_sha256"] and mine["data_sha256"] == theirs["data_sha256"]:
             del mine["data_path"]
+        hashed = mine.pop("start_sha256")
+        if not self.start_checkpoint or hashed and hashed == other.start_sha256:
+            del mine["start_checkpoint"]
+        if self.train.extends(other.train):
+            del mine["how_many_training_steps"], mine["learning_rate"]
         different = [name for name in mine if mine[name] != theirs.get(name)]
         return ["%s %s, not %s" % (name, mine[name], theirs.get(name)) for name in different]
 
@@ -110,5 +123,4 @@ def _upgraded(values, path):
     if features["dct_coefficient_count"] != features["filterbank_channel_count"]:
         raise KwsError("%s describes a BC-ResNet on fewer cepstral coefficients than mel filters, which kws no longer "
                        "has" % path, "train it again")
-    kept = {name: value for name, value in features.items() if name != "dct_coefficient_count"}
-    return dict(values, features=dict(kept, features="log_mel"))
+    return dict(values, features=dict(features, features="log_mel"))

@@ -9,6 +9,7 @@
       train_ID.log          every loss
 """
 import contextlib
+import dataclasses
 import glob
 import json
 import os
@@ -164,12 +165,12 @@ def read_metrics(path: str) -> List[Dict[str, Any]]:
 def opened(path: str, description: Description, log_name: str, overwrite: bool = False) -> Iterator[RunDirectory]:
     """The run directory at `path`, locked for this process. An earlier run with other settings is an error."""
     with files.only_one(path, "is training in"):
+        if overwrite and os.path.exists(os.path.join(path, MODEL)):
+            _clear(path)
+        checkpoints = read_state(path)[1]
         if os.path.exists(os.path.join(path, MODEL)):
-            if overwrite:
-                _clear(path)
-            else:
-                _check_same(path, description)
-        directory = RunDirectory(path, description, log_name, read_state(path)[1])
+            description, checkpoints = _continued(path, description)
+        directory = RunDirectory(path, description, log_name, checkpoints)
         try:
             directory.begin()
             yield directory
@@ -177,13 +178,30 @@ def opened(path: str, description: Description, log_name: str, overwrite: bool =
             directory.close()
 
 
-def _check_same(path, description):
-    choice = "use another --train-dir, or --overwrite to delete the existing run first"
-    differences = description.differences(read_description(os.path.join(path, MODEL)))
+def _continued(path, description):
+    """(the Description, the checkpoints to continue from) of a training in the directory of an earlier run."""
+    before = read_description(os.path.join(path, MODEL))
+    differences = description.differences(before)
     if differences and _checkpoint_files(path):  # without checkpoints, nothing can be lost
+        choice = "use another --train-dir, or --overwrite to delete the existing run first"
+        if description.start_checkpoint and any(one.startswith("start_checkpoint ") for one in differences):
+            choice = "leave --start-checkpoint out to continue that run, " + choice
         raise KwsError("%s contains a run with other settings (now %s)" % (path, "; ".join(differences)), choice)
-    if read_state(path)[0]:
-        raise KwsError("%s contains a finished run with these settings" % path, choice)
+    finished, checkpoints = read_state(path)
+    if finished and checkpoints[-1].step >= description.train.step_count:
+        raise KwsError(
+            "%s contains a finished run with these settings" % path,
+            "to continue it, give more --how-many-training-steps; to start another run from its weights, use "
+            "--start-checkpoint %s and another --train-dir; to delete it first, use --overwrite" % path,
+        )
+    if not checkpoints:
+        return description, checkpoints
+    start = {"start_checkpoint": before.start_checkpoint, "start_sha256": before.start_sha256}
+    description = dataclasses.replace(description, **start)
+    if finished and len(checkpoints) > 1 and checkpoints[-1].step % description.train.eval_step_interval:
+        # A longer run would not have validated this step, and its best checkpoint could be another one.
+        return description, checkpoints[:-1]
+    return description, checkpoints
 
 
 def _clear(path):
@@ -237,4 +255,11 @@ def _named(path):
         prefix = prefix[: -len(suffix)] if prefix.endswith(suffix) else prefix
     if not glob.glob(glob.escape(prefix) + ".*"):
         raise KwsError("there is no checkpoint %s" % path)
-    return read_description(os.path.join(os.path.dirname(prefix), MODEL)), prefix
+    model = os.path.join(os.path.dirname(prefix), MODEL)
+    if not os.path.exists(model):
+        raise KwsError(
+            "%s has no model.json beside it, which says what its network is" % path,
+            "keep a checkpoint together with the model.json that kws train wrote; freeze a checkpoint of other scripts "
+            "with the freeze.py of these scripts, and give the .pb graph",
+        )
+    return read_description(model), prefix

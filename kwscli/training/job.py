@@ -3,7 +3,7 @@ import dataclasses
 import os
 from typing import Any, Dict, NamedTuple, Tuple
 
-from .. import labels, models
+from .. import classifiers, files, labels, models
 from ..console import say
 from ..data import dataset, freshness, prepare
 from ..devices import npu_flags
@@ -12,7 +12,7 @@ from ..errors import KwsError
 from ..models import costs
 from ..runs import run_directory
 from ..runs.description import Description, versions
-from ..settings import DataSettings, PrepareSettings, TrainSettings, pick
+from ..settings import KEYWORDS, DataSettings, PrepareSettings, TrainSettings, pick, unknown_percentage_for
 from ..sound import feature_settings
 from ..workers import cluster
 
@@ -29,6 +29,7 @@ class Job(NamedTuple):
     device: DeviceSettings
     data_path: str
     start_checkpoint: str
+    start_sha256: str
     overwrite: bool
     check_nans: bool
     data_threads: int
@@ -49,6 +50,7 @@ class Job(NamedTuple):
             data_path=self.data_path,
             data_sha256=data_sha256,
             start_checkpoint=self.start_checkpoint,
+            start_sha256=self.start_sha256,
             workers=self.cluster.size,
             versions=versions(tensorflow_version),
         )
@@ -61,13 +63,13 @@ def plan(values: Dict[str, Any]) -> Job:
     number = npu_flags.device_number(values["device_id"])
     architecture = values["architecture"]
     size = models.chosen(architecture, values["model_size"], values["model_size_info"])
-    data = pick(DataSettings, values)
+    keyword_count = len(values["wanted_words"] or KEYWORDS)
+    data = pick(DataSettings, values, unknown_percentage=unknown_percentage_for(keyword_count))
     features = feature_settings.chosen(values, size.feature_settings)
     train = pick(TrainSettings, values)
     costs.count(architecture, size.model_size_info, features, len(labels.labels_of(data.wanted_words)))
     run_path, start = values["train_dir"] or os.path.join("output", str(number)), values["start_checkpoint"]
-    if start:
-        _check_start(start, run_path, values["overwrite"])
+    start_sha256 = _check_start(start, run_path, values["overwrite"]) if start else ""
     return Job(
         run_path=run_path,
         architecture=architecture,
@@ -78,6 +80,7 @@ def plan(values: Dict[str, Any]) -> Job:
         device=device,
         data_path=os.path.abspath(values["data_path"]),
         start_checkpoint=os.path.abspath(start) if start else "",
+        start_sha256=start_sha256,
         overwrite=values["overwrite"],
         check_nans=values["check_nans"],
         data_threads=values["data_threads"] or 2,
@@ -89,9 +92,9 @@ def plan(values: Dict[str, Any]) -> Job:
 
 
 def _check_start(path, run_path, overwrite):
-    """Refuse a start checkpoint that this run would overwrite, or that kws cannot read.
+    """Refuse a start checkpoint that this run would overwrite, or that kws cannot read -> the SHA-256 of its weights.
 
-    A run that continues does not read it again, so it may be gone by then.
+    A run that continues does not read it again, so it may be gone by then; its SHA-256 is "" then.
     """
     start = os.path.realpath(path)
     if os.path.realpath(run_path) == (start if os.path.isdir(start) else os.path.dirname(start)):
@@ -99,8 +102,12 @@ def _check_start(path, run_path, overwrite):
             "--start-checkpoint %s is in %s, which is also the train dir of this run" % (path, run_path),
             "choose another --train-dir",
         )
-    if overwrite or not run_directory.read_state(run_path)[1]:
-        run_directory.resolve(path)
+    try:
+        return files.sha256_of(classifiers.weights_file(path))
+    except (KwsError, OSError):
+        if overwrite or not run_directory.read_state(run_path)[1]:
+            raise
+        return ""
 
 
 def _workers(asked):

@@ -74,6 +74,7 @@ def _train_in(directory, job, data, stream, collective, started):
     device = choose(job.device)
     with interrupts.sigterm_closes(), device.blamed(), \
             TrainingSession(job, directory.description, device, _data_folder(job), collective, start) as session:
+        say("Trained on %s." % stream)
         splits = {split: _split_of(data, split, job) for split in dataset.SPLITS[1:]}
         with _Trainer(session, directory, stream, splits, job, collective) as trainer:
             trainer.train()
@@ -102,7 +103,7 @@ def _data_folder(job):
 def _comparable(job, description):
     """{name: value} of what all workers must have in common. Equal data may have another path on each."""
     values = dict(description.to_json(), device=to_json(job.device), check_nans=job.check_nans)
-    del values["data_path"], values["start_checkpoint"]
+    del values["data_path"], values["start_checkpoint"], values["start_sha256"]
     groups = [one if isinstance(one, dict) else {name: one} for name, one in values.items()]
     own = "device_id", "data_save_path"
     return {name: one for group in groups for name, one in group.items() if name not in own}

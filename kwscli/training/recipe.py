@@ -10,7 +10,7 @@ from ..runs.run_directory import Description
 class TrainingGraph(NamedTuple):
     """The tensors and operations of a training step."""
 
-    features: tf.Tensor  # [batch, frame_count, dct_coefficient_count] float32
+    features: tf.Tensor  # [batch, frame_count, channel_count] float32
     targets: tf.Tensor  # [batch] int32
     set_rate: tf.Operation  # sets the learning rate to new_rate
     new_rate: tf.Tensor  # []
@@ -22,9 +22,8 @@ class TrainingGraph(NamedTuple):
 
 def batch_spec(description: Description) -> Tuple:
     """(types, shapes) of a training batch: features and targets."""
-    settings, batch_size = description.features, description.train.batch_size
-    shapes = (batch_size, settings.frame_count, settings.dct_coefficient_count), (batch_size,)
-    return (tf.float32, tf.int32), shapes
+    batch_size = description.train.batch_size
+    return (tf.float32, tf.int32), ((batch_size,) + description.features.shape, (batch_size,))
 
 
 def training(

@@ -5,6 +5,7 @@ from typing import Iterator, Tuple
 import numpy as np
 import tensorflow.compat.v1 as tf
 
+from .. import classifiers
 from ..classifiers.classifier import BATCH, in_full_batches
 from ..console import say
 from ..devices.device import Device
@@ -14,7 +15,7 @@ from ..errors import KwsError
 from ..models import network
 from ..runs import checkpoint, run_directory
 from ..workers.collective import Collective
-from . import recipe, tensors
+from . import recipe, starting_weights, tensors
 from .diagnostics import Diagnostics
 from .job import Job
 
@@ -26,8 +27,8 @@ class NotANumber(KwsError):
 class TrainingSession:
     """The graphs of a training and the session that they run in; a context manager.
 
-    folder: for dumps and traces. collective: what the workers do together. start: the run or checkpoint whose weights
-    the training starts with; "" for random weights.
+    folder: for dumps and traces. collective: what the workers do together. start: the run, checkpoint or graph whose
+    weights the training starts with; "" for random weights.
     """
 
     def __init__(
@@ -99,7 +100,7 @@ class TrainingSession:
     def _set_first_values(self):
         self._session.run(self._initialise)
         if self._start:
-            checkpoint.start_from(self._session, run_directory.resolve(self._start)[1], self.description)
+            starting_weights.start_from(self._session, classifiers.weights(self._start), self.description)
 
     def _make_callable(self):
         training = self._training

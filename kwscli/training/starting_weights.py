@@ -1,0 +1,67 @@
+"""The weights that `--start-checkpoint` gives to a training, label by label."""
+import os
+
+import numpy as np
+import tensorflow.compat.v1 as tf
+
+from ..classifiers.classifier import Weights
+from ..console import say
+from ..errors import KwsError
+from ..models import ARCHITECTURES, network
+from ..runs.description import Description
+
+
+def start_from(session: tf.Session, source: Weights, description: Description) -> None:
+    """Give the variables of a session the weights of another network, where name and shape agree.
+
+    The weights of a label go to the place of the label with the same name. All others, such as those of new labels,
+    keep their random values.
+    """
+    axes = network.label_axes(description)
+    known = [label for label in description.labels if label in source.labels]
+    to, of = ([labels.index(label) for label in known] for labels in (description.labels, source.labels))
+    taken, new = [], []
+    for variable in network.variables_of(description):
+        name, axis = variable.op.name, axes.get(variable.op.name)
+        shape = variable.shape.as_list()
+        value = source.values.get(name)
+        if axis is not None:
+            shape[axis] = len(source.labels)
+        if value is None or list(value.shape) != shape:
+            new.append(name)
+            continue
+        if axis is not None:
+            moved = np.array(session.run(variable))
+            np.moveaxis(moved, axis, 0)[to] = np.moveaxis(value, axis, 0)[of]
+            value = moved
+        variable.load(value, session)
+        taken.append(value)
+    if not any(value.ndim > 1 for value in taken):  # biases fit into networks of any size
+        raise _unfit(source, description)
+    unknown = [label for label in description.labels if label not in source.labels]
+    say("Starting from %s%s." % (os.path.basename(source.path), "".join(
+        "; %s: %s" % (what, ", ".join(names)) for what, names in (("new", unknown), ("new variables", new)) if names
+    )))
+    _compare_features(source, description)
+
+
+def _unfit(source, description):
+    """The error that there is nothing to take."""
+    theirs = sorted({name.partition("/")[0] for name in source.values} & set(ARCHITECTURES))
+    if theirs and theirs != [description.architecture]:
+        return KwsError(
+            "%s has the weights of a %s, not of a %s" % (source.path, theirs[0], description.architecture),
+            "add --model-architecture %s" % theirs[0],
+        )
+    return KwsError(
+        "%s has no weights for a %s of this size; its variables are: %s, ..."
+        % (source.path, description.architecture, ", ".join(sorted(source.values)[:5])),
+        "start from a run of the same architecture and size",
+    )
+
+
+def _compare_features(source, description):
+    mine, theirs = vars(description.features), vars(source.features)
+    different = ["%s %s, not %s" % (name, mine[name], theirs[name]) for name in mine if mine[name] != theirs[name]]
+    if different:
+        say("%s was trained on other features (now %s)." % (os.path.basename(source.path), "; ".join(different)))
