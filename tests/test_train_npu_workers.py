@@ -73,7 +73,7 @@ def test_workers_use_the_cpu_if_npu_bridge_is_broken(data, tmp_path):  # noqa: F
 
 @pytest.mark.parametrize("flags, told, words", [
     (("--workers", "4"), {}, "--workers is 4, but the rank table .* has 2 devices; make them equal"),
-    (("--workers", "2", "--device-id", "0"), {}, "--device-id 0 is one device, and several workers train here"),
+    (("--workers", "2", "--device-id", "0"), {}, "--device-id 0 names one device, but several workers train here"),
     ((), {}, "is set, but not RANK_SIZE, RANK_ID, JOB_ID, ASCEND_DEVICE_ID"),
     (("--workers", "2"), {"RANK_TABLE_FILE": ""}, "/etc/hccn.conf, which holds the NPUs' addresses, cannot be read"),
 ])
