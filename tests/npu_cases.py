@@ -171,7 +171,8 @@ def _interchange(scaled, prefix):
     assert scaled.values()["global_step"] == 50 and scaled.values()["loss_scale"] == 2.0 ** 32
     scaled.step()
     on_host, inference = checkpoint.inference_session(DESCRIPTION, prefix)
-    on_host.run(inference.scores, {inference.features: np.zeros([1] + inference.features.shape.as_list()[1:], np.float32)})
+    one = np.zeros([1] + inference.features.shape.as_list()[1:], np.float32)
+    on_host.run(inference.scores, {inference.features: one})
     assert control().of("run")[-1][1] == "host" and len(control().of("validated")) == 2
 
 
