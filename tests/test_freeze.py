@@ -108,6 +108,11 @@ def test_frozen_graphs_give_the_checkpoints_scores(features, tmp_path):
     np.testing.assert_allclose(scores, wanted, atol=1e-5)
 
 
+def test_the_command_for_an_ascend_chip_names_the_file_at_its_place(a_run, tmp_path):
+    (note,) = [one.note for one in freezing.freeze(a_run, str(tmp_path / "x.pb")) if one.note]
+    assert " --model=%s --output=%s " % (tmp_path / "x_features.pb", tmp_path / "x_features") in note
+
+
 def test_a_frozen_graph_says_how_to_use_it(a_run, tmp_path):
     for one in freezing.freeze(a_run, str(tmp_path / "moved.pb")):
         os.rename(one.path, str(tmp_path / "alone.pb"))

@@ -79,7 +79,7 @@ def _write_checked(stem, name, description, prefix, clips, wanted):
             difference = float(np.abs(exported.scores(clips) - wanted).max())
         if not difference <= TOLERANCE:
             raise KwsError("the scores of %s are not those of the checkpoint: they differ by %.2g" % (path, difference))
-        note = module.note(part).replace(part, path) if hasattr(module, "note") else ""
+    note = module.note(path) if hasattr(module, "note") else ""
     return Exported(path, name, module.SUMMARY, os.path.getsize(path), difference, note)
 
 
