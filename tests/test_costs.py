@@ -102,7 +102,7 @@ def test_a_name_and_integers_for_one_size_are_refused():
     assert chosen("lstm", "m") == published("lstm", "m") == chosen("lstm", None, (130, 280))
     assert chosen("lstm") == published("lstm", "s")
     for choose in (chosen, list_models.report):
-        with pytest.raises(KwsError, match="--model-size and --model-size-info both say .*; give one of them"):
+        with pytest.raises(KwsError, match="--model-size and --model-size-info both choose .*; give one of them"):
             choose("lstm", "m", (98, 144))
 
 
