@@ -93,7 +93,7 @@ class Examiner:
         if duration_ms < SHORT_MS:
             yield "very short: %d ms" % duration_ms
         if duration_ms > LONG_MS:
-            yield "very long: %d ms" % duration_ms
+            yield "very long: %d ms, of which one clip, the loudest, is used" % duration_ms
         first = self._first_of.setdefault(hashlib.sha1(samples).digest(), path)
         if first is not path:
             yield "duplicate: the same samples as %s" % first
