@@ -241,8 +241,9 @@ def _evaluation_speed(run_path, data_path):
 
     with classifiers.open(run_path) as model, contextlib.redirect_stderr(open(os.devnull, "w")):
         run = functools.partial(evaluate.evaluate, model, data_path, model.data, "validation")
-        result = run().result
-        return result.count / lower_quartile(seconds_per_call(run, 10)[:, 0])
+        found = run()
+        scored = found.result.count + (found.other_words.count if found.other_words else 0)
+        return scored / lower_quartile(seconds_per_call(run, 10)[:, 0])
 
 
 def _scaling(trainings, steps, rounds):

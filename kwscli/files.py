@@ -23,6 +23,7 @@ USERS_ERRNOS = (
 )
 
 
+_BLOCK_BYTES = 1 << 20
 # No JSON file that kws reads is near these limits, and a larger one would fill memory or overflow later.
 _MAX_JSON_BYTES = 64 << 20
 _MAX_JSON_DIGITS = 18  # of a whole number: it fits into 64 bits
@@ -41,12 +42,17 @@ def explain(error: OSError) -> str:
     return "cannot use %s: %s%s" % (error.filename or "the output", error.strerror or error, advice)
 
 
+def blocks(path: str) -> Iterator[bytes]:
+    """Yield the content of a file in blocks of bounded size."""
+    with open(path, "rb") as file:
+        yield from iter(lambda: file.read(_BLOCK_BYTES), b"")
+
+
 def sha256_of(path: str) -> str:
     """The SHA-256 of a file, as hexadecimal digits."""
     sha256 = hashlib.sha256()
-    with open(path, "rb") as file:
-        for block in iter(lambda: file.read(1 << 20), b""):
-            sha256.update(block)
+    for block in blocks(path):
+        sha256.update(block)
     return sha256.hexdigest()
 
 

@@ -402,6 +402,6 @@ def test_the_share_of_other_words_follows_the_number_of_keywords(planned, flags,
 
 def test_what_an_epoch_has_is_said(here, trained, kws):
     result = kws("train", "--data-path", trained / "data", "--train-dir", "run", *TINY)
-    (line,) = [line for line in result.stderr.splitlines() if line.startswith("Trained on ")]
+    (line,) = [line for line in result.stderr.splitlines() if line.startswith("Trains on ")]
     keywords = int(re.search(r": (\d+) of keywords", line).group(1))
     assert line.endswith("%d of other words (200 %%), %d of silence (10 %%)." % (2 * keywords, -(-keywords // 10)))

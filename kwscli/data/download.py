@@ -7,6 +7,7 @@ import urllib.error
 import urllib.request
 from typing import Dict, NamedTuple
 
+from .. import files
 from ..console import Progress, say
 from ..errors import KwsError
 
@@ -157,10 +158,10 @@ def _chunks(response, left):
 def _check(published, part):
     """Delete `part` and raise a KwsError unless its SHA-256 is the published one."""
     digest = hashlib.sha256()
-    with Progress("checking", total=_size(part), unit="B") as progress, open(part, "rb") as stream:
-        for chunk in iter(lambda: stream.read(CHUNK_BYTES), b""):
-            digest.update(chunk)
-            progress.update(len(chunk))
+    with Progress("checking", total=_size(part), unit="B") as progress:
+        for block in files.blocks(part):
+            digest.update(block)
+            progress.update(len(block))
     if digest.hexdigest() != published.sha256:
         os.remove(part)
         raise KwsError(

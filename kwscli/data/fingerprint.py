@@ -7,7 +7,6 @@ from typing import Dict, Iterable, List, NamedTuple, Optional, Tuple
 from .. import files
 from ..console import Progress
 
-_CHUNK_BYTES = 1 << 20
 _SHOWN = 3  # names of files in a message
 NO_CHECKSUM = -1  # of a file whose size is compared, but not its content
 
@@ -105,9 +104,8 @@ def _crc32(path):
     try:
         if not os.path.isfile(path):  # to open a pipe would wait for its other end
             return None
-        with open(path, "rb") as file:
-            for chunk in iter(lambda: file.read(_CHUNK_BYTES), b""):
-                crc32 = zlib.crc32(chunk, crc32)
+        for block in files.blocks(path):
+            crc32 = zlib.crc32(block, crc32)
     except OSError:
         return None
     return crc32

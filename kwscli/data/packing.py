@@ -17,8 +17,6 @@ from .recording_checks import Examiner
 from .recordings import check, read_file, status_of
 from .sources import FINGERPRINT, LITTER, SourceFile, Sources
 
-_BLOCK_BYTES = 1 << 20
-
 
 def pack(sources: Sources, settings: PrepareSettings) -> None:
     """Write the prepared data. It and the unpacked archive replace the existing ones together, at the end."""
@@ -76,7 +74,7 @@ class _Contents:
             return
         self._has_files, checksum = True, 0
         self._files_sha256.update(file.path.encode("utf-8", "surrogateescape") + b"\0")
-        for block in [source] if isinstance(source, bytes) else _blocks(source):
+        for block in [source] if isinstance(source, bytes) else files.blocks(source):
             self._files_sha256.update(block)
             checksum = zlib.crc32(block, checksum)
         self.add(file, status, checksum)
@@ -88,11 +86,6 @@ class _Contents:
             return files_sha256
         both = hashlib.sha256((self._archive_sha256 + files_sha256).encode())
         return both.hexdigest() if self._has_files else self._archive_sha256
-
-
-def _blocks(path):
-    with open(path, "rb") as file:
-        yield from iter(lambda: file.read(_BLOCK_BYTES), b"")
 
 
 def _pack_archive(sources, unpacked, examiner, contents):

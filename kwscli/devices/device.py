@@ -1,4 +1,5 @@
 """What kws asks of a device that it trains on. A new device overrides what differs, as cpu.py, gpu.py and npu.py do."""
+import abc
 import contextlib
 from typing import Callable, Iterator, List, Optional, Sequence
 
@@ -13,7 +14,7 @@ from .optimizer import Adam
 _NPU_ONLY = ("modify_mixlist", "fusion_switch_file", "op_select_implmode", "aoe_mode", "work_path", "npu_option")
 
 
-class Device:
+class Device(abc.ABC):
     """A device of this machine, which TensorFlow itself drives.
 
     number: which one, where the machine has several. why: what made kws choose it.
@@ -30,12 +31,12 @@ class Device:
         self.number, self.why = number, why
 
     @classmethod
+    @abc.abstractmethod
     def find(cls, number: int, reasons: Sequence[str]) -> "Device":
         """The device with a number. Raises NotFound.
 
         reasons: what led here; the option --device, or why this machine lacks the devices before it in DEVICES.
         """
-        raise NotImplementedError
 
     @property
     def name(self) -> str:

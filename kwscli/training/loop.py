@@ -74,7 +74,7 @@ def _train_in(directory, job, data, stream, collective, started):
     device = choose(job.device)
     with interrupts.sigterm_closes(), device.blamed(), \
             TrainingSession(job, directory.description, device, _data_folder(job), collective, start) as session:
-        say("Trained on %s." % stream)
+        say("Trains on %s." % stream)
         splits = {split: _split_of(data, split, job) for split in dataset.SPLITS[1:]}
         with _Trainer(session, directory, stream, splits, job, collective) as trainer:
             trainer.train()
@@ -85,7 +85,7 @@ def _split_of(data, split, job):
     """The _Split of prepared data by its name."""
     clips = batches.EvaluationSet(data, job.data.wanted_words, job.features, split)
     if len(clips):
-        say("Measured on %s." % clips)
+        say("Measures on %s." % clips)
     mine = np.arange(job.cluster.rank, len(clips), job.cluster.size)
     parts = [mine[start : start + BATCH] for start in range(0, len(mine), BATCH)]
     computed = list(batches.Ahead(
