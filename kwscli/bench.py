@@ -96,7 +96,7 @@ class BareStep:
     """The training step alone, on one constant batch: the cost of the network itself. A context manager."""
 
     def __init__(
-        self, description: Description, batch: Tuple[np.ndarray, np.ndarray], settings: DeviceSettings, device: Any
+        self, description: Description, batch: Tuple[np.ndarray, ...], settings: DeviceSettings, device: Any
     ) -> None:
         self._description, self._batch = description, batch
         self._settings, self._device = settings, device
@@ -106,16 +106,16 @@ class BareStep:
         import tensorflow.compat.v1 as tf
 
         from .models import network
-        from .training import recipe
+        from .training import training_graph
 
         with tf.Graph().as_default() as graph:
-            training = recipe.training(self._description)
+            training = training_graph.build(self._description)
             initialise = network.initialiser()
             self._session = self._device.open_session(graph, self._device.config(self._settings))
             self._session.run(initialise)
-            self._session.run(training.set_rate, {training.new_rate: self._description.train.learning_rate[0]})
+            self._session.run(training.set_rate, {training.new_rate: self._description.train.rate_at(1)})
             graph.finalize()
-        step = self._session.make_callable([training.loss, training.step], [training.features, training.targets])
+        step = self._session.make_callable([training.loss, training.step], training.inputs)
         self._step = functools.partial(step, *self._batch)
         seconds_per_call(self._step, WARM_UP_STEPS)
         return self

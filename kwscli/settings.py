@@ -20,6 +20,7 @@ def setting(
 
 
 SAMPLE_RATE = 16000  # of Speech Commands
+RECIPES = ("hello-edge", "best")  # see `recipes`
 KEYWORDS = ("yes", "no", "up", "down", "left", "right", "on", "off", "stop", "go")
 
 
@@ -60,6 +61,10 @@ class DataSettings:
     unknown_percentage: float = _extra_clips("other words", " in training")  # see `unknown_percentage_for`
     validation_percentage: Optional[float] = _speakers("validation", None, " (default: as `kws prepare` split them)")
     testing_percentage: Optional[float] = _speakers("testing", None, " (default: as `kws prepare` split them)")
+    keyword_balance: float = setting(
+        0.0, "How often an epoch repeats the clips of rare keywords: 0, never; 1, until each keyword has as many clips "
+        "as the most frequent one; values between give part of that.", minimum=0, maximum=1,
+    )
     time_shift_ms: float = setting(
         100.0, "Each clip is moved in time by up to this much, in both directions.", minimum=0, maximum=60000
     )
@@ -111,41 +116,100 @@ class EvaluationSettings:
 class TrainSettings:
     """How the network learns."""
 
+    recipe: str = setting(
+        "hello-edge",
+        "Defaults of all other settings: hello-edge, as in that paper; best, the most accurate that kws knows for the "
+        "network. See kws guide training.",
+        choices=RECIPES,
+    )
+    schedule: str = setting(
+        "phases",
+        "phases: a learning rate for each phase; cosine: one rate, which falls to zero along half a cosine.",
+        choices=("phases", "cosine"),
+    )
     learning_rate: Tuple[float, ...] = setting(
         (0.0005, 0.0001, 0.00002), "Learning rate of the Adam optimizer in each phase of the training."
     )
     how_many_training_steps: Tuple[int, ...] = setting((10000, 10000, 10000), "Steps per phase.")
+    warm_up_percentage: float = setting(
+        0.0, "Share of the steps, in percent, in which the learning rate of a cosine schedule grows from zero.",
+        minimum=0, maximum=100,
+    )
     batch_size: int = setting(100, "Clips per step.", minimum=1, maximum=100000)
     dropout_rate: Optional[float] = setting(
         None, "Share of the units that training drops, in networks that have dropout (default: that of the paper).",
         minimum=0, maximum=0.9,
+    )
+    label_smoothing: float = setting(
+        0.0, "Share of each clip's target that all labels get in equal parts.", minimum=0, maximum=0.9
+    )
+    weight_decay: float = setting(
+        0.0, "Each step makes weights smaller by this share of them, times the learning rate.", minimum=0, maximum=1
+    )
+    gradient_clipping: float = setting(
+        0.0, "Largest norm of the gradients of all weights together; 0: no limit.", minimum=0
+    )
+    weight_averaging: float = setting(
+        0.0,
+        "Decay of a moving average of the weights, which validation, checkpoints and exports use; 0: the weights of "
+        "the last step.",
+        minimum=0, maximum=0.99999,
+    )
+    teacher: Tuple[str, ...] = setting(
+        (), "Runs or checkpoints, separated by commas, whose mean scores the network learns as well (distillation)."
+    )
+    distillation_weight: float = setting(
+        0.7, "Share of the loss that compares the network with its teachers.", minimum=0, maximum=1
+    )
+    distillation_temperature: float = setting(
+        2.0, "Logits of the network and its teachers are divided by this before they are compared.", minimum=0.1,
+        maximum=100,
     )
     eval_step_interval: int = setting(400, "Validate every this many steps.", minimum=1)
     save_interval: int = setting(400, "Save a checkpoint every this many steps.", minimum=1)
     seed: int = setting(59185, "Determines the first weights and every batch.", minimum=0, maximum=2 ** 31 - 1)
 
     def __post_init__(self):
-        if len(self.learning_rate) != len(self.how_many_training_steps):
+        rates, phases = self.learning_rate, self.how_many_training_steps
+        if self.schedule == "cosine" and (len(rates), len(phases)) != (1, 1):
+            raise KwsError(
+                "a cosine schedule has one --learning-rate and one --how-many-training-steps: found %s and %s"
+                % (_joined(rates), _joined(phases)),
+                "give one number for each, or --schedule phases",
+            )
+        if len(rates) != len(phases):
             raise KwsError(
                 "--learning-rate has %d phases (%s), but --how-many-training-steps has %d (%s)"
-                % (
-                    len(self.learning_rate),
-                    ",".join("%g" % rate for rate in self.learning_rate),
-                    len(self.how_many_training_steps),
-                    ",".join(map(str, self.how_many_training_steps)),
-                ),
+                % (len(rates), _joined(rates), len(phases), _joined(phases)),
                 "give one rate per phase",
             )
-        if not self.learning_rate or min(self.how_many_training_steps) < 1 or min(self.learning_rate) <= 0:
+        if not rates or min(phases) < 1 or min(rates) <= 0:
             raise KwsError("--learning-rate and --how-many-training-steps must be greater than zero in every phase")
+        if self.warm_up_percentage and self.schedule != "cosine":
+            raise KwsError(
+                "--warm-up-percentage %g has no effect on --schedule phases" % self.warm_up_percentage,
+                "leave it out, or add --schedule cosine",
+            )
+        if self.warm_up_steps >= self.step_count:
+            raise KwsError(
+                "--warm-up-percentage %g leaves no step for the schedule after the warm-up" % self.warm_up_percentage,
+                "lower it, or raise --how-many-training-steps",
+            )
 
     @property
     def step_count(self) -> int:
         """Steps of all phases together."""
         return sum(self.how_many_training_steps)
 
+    @property
+    def warm_up_steps(self) -> int:
+        """Steps in which the learning rate grows."""
+        return int(self.step_count * self.warm_up_percentage / 100)
+
     def rate_at(self, step: int) -> float:
         """The learning rate of a step, counted from 1."""
+        if self.schedule == "cosine":
+            return self.learning_rate[0] * self._share_of_rate(step)
         last = 0
         for rate, steps in zip(self.learning_rate, self.how_many_training_steps):
             last += steps
@@ -153,12 +217,25 @@ class TrainSettings:
                 return rate
         return self.learning_rate[-1]
 
+    def _share_of_rate(self, step):
+        """The share of its learning rate that a cosine schedule has in a step (arXiv 1608.03983)."""
+        warm_up = self.warm_up_steps
+        if step <= warm_up:
+            return step / warm_up
+        return 0.5 + 0.5 * math.cos(math.pi * (step - 1 - warm_up) / (self.step_count - warm_up))
+
     def extends(self, other: "TrainSettings") -> bool:
         """Whether this schedule has more steps than another one, and the same learning rate in each of its steps."""
+        if "cosine" in (self.schedule, other.schedule):  # the rates of all steps depend on the number of steps
+            return False
         ends = list(itertools.accumulate(self.how_many_training_steps))
         ends += itertools.accumulate(other.how_many_training_steps)
         same = all(self.rate_at(end) == other.rate_at(end) for end in ends if end <= other.step_count)
         return self.step_count > other.step_count and same
+
+
+def _joined(values):
+    return ",".join("%g" % value for value in values)
 
 
 def flag_of(name: str) -> str:

@@ -22,7 +22,7 @@ from kwscli.models import network
 from kwscli.runs import checkpoint, run_directory
 from kwscli.settings import DataSettings, TrainSettings
 from kwscli.sound.feature_settings import FeatureSettings
-from kwscli.training import recipe
+from kwscli.training import training_graph
 
 BATCH = 4
 DESCRIPTION = run_directory.Description(
@@ -64,7 +64,7 @@ class Training:
     def __init__(self, where, settings, rank_count=1, folder=""):
         with tf.Graph().as_default() as graph:
             tf.set_random_seed(1)
-            self.graph = recipe.training(DESCRIPTION, where.optimizer(settings, rank_count))
+            self.graph = training_graph.build(DESCRIPTION, where.optimizer(settings, rank_count))
             self.inference = network.inference(DESCRIPTION, BATCH)
             self.checkpoints = checkpoint.Writer()
             self.variables = tf.global_variables()

@@ -9,7 +9,7 @@ import pytest
 
 PACKAGE = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "kwscli")
 # What everything stands on; these modules import nothing but one another.
-BASE = "__init__ console errors files imports interrupts labels metrics settings"
+BASE = "__init__ console errors files imports interrupts labels metrics recipes settings"
 # One subcommand each. `bench` measures all other parts, so it may import all of them.
 COMMANDS = "bench doctor evaluate label list_models"
 # {package or module: (what it may import, beside BASE and itself; its modules that need TensorFlow)}. "*" stands for
@@ -24,7 +24,7 @@ ARROWS = {
     "classifiers": ("data devices models runs sound", "checkpoint frozen_graph"),
     "training": (
         "classifiers data devices models runs sound workers",
-        "diagnostics loop recipe starting_weights tensorboard tensors training_session",
+        "averages diagnostics loop losses starting_weights teachers tensorboard tensors training_graph training_session",
     ),
     "export": ("classifiers data devices models runs sound", "frozen_graph pb pb_features"),
     "evaluate": ("classifiers data sound", ""),

@@ -23,7 +23,7 @@ from kwscli.runs import run_directory  # noqa: E402
 from kwscli.settings import DataSettings, TrainSettings  # noqa: E402
 from kwscli.sound.feature_settings import FeatureSettings  # noqa: E402
 from kwscli.training import diagnostics  # noqa: E402
-from kwscli.training import recipe, tensors  # noqa: E402
+from kwscli.training import tensors, training_graph  # noqa: E402
 from kwscli.workers import cluster  # noqa: E402
 from kwscli.workers import cores  # noqa: E402
 from kwscli.workers.collective import Collective  # noqa: E402
@@ -60,7 +60,7 @@ class Training(contextlib.ExitStack):
         self.collective = collective
         with tf.Graph().as_default() as self.graph:
             tf.set_random_seed(seed)
-            self.step = recipe.training(
+            self.step = training_graph.build(
                 described(2 * BATCH // collective.size),
                 lambda rate: collective.optimizer(tf.train.AdamOptimizer(rate)),
             )

@@ -15,7 +15,7 @@ from kwscli.models import network
 from kwscli.runs import run_directory
 from kwscli.settings import DataSettings, TrainSettings, pick
 from kwscli.sound.feature_settings import FeatureSettings
-from kwscli.training import diagnostics, recipe, tensors
+from kwscli.training import diagnostics, tensors, training_graph
 
 DUMP = {"data_dump_flag": True, "data_dump_step": "2|4-5"}
 STEPS = 6
@@ -45,7 +45,7 @@ class Training:
     def __init__(self, folder, architecture="ds_cnn", checked=False, **flags):
         with tf.Graph().as_default() as graph:
             tf.set_random_seed(1)
-            self.graph = recipe.training(described(architecture))
+            self.graph = training_graph.build(described(architecture))
             checks = tensors.numeric_checks(self.graph) if checked else tf.no_op()
             self.weights = tf.global_variables()
             initialise = network.initialiser()

@@ -17,7 +17,7 @@ from kwscli import models
 from kwscli.devices.device_settings import DeviceSettings
 from kwscli.devices.gpu import GPU
 from kwscli.models import network
-from kwscli.training import recipe
+from kwscli.training import training_graph
 
 NAME = "/job:localhost/replica:0/task:0/device:GPU:0"
 MIXED = DeviceSettings(precision_mode="allow_mix_precision")
@@ -41,7 +41,7 @@ class Training:
         device = GPU(0, "test")
         with tf.Graph().as_default() as graph:
             tf.set_random_seed(1)
-            self.training = recipe.training(described(architecture), device.optimizer(settings))
+            self.training = training_graph.build(described(architecture), device.optimizer(settings))
             self._initialise = network.initialiser()
             self._variables = {one.op.name: one.value().name for one in tf.global_variables()}
             graph.clear_collection(tf.GraphKeys.TRAIN_OP)

@@ -38,12 +38,13 @@ class Selection:
 
     silence_percentage, unknown_percentage: how many clips of silence and of other words to draw, in percent of the
     keyword recordings. repeat_unknown: use recordings of other words more than once where there are too few.
+    keyword_balance: as in `DataSettings`.
     keywords, unknown: numbers of recordings in the data set; targets [all recordings]: the label index of each.
     """
 
     def __init__(
         self, dataset: Dataset, wanted_words: Sequence[str], split: str, silence_percentage: float,
-        unknown_percentage: float, repeat_unknown: bool = False,
+        unknown_percentage: float, repeat_unknown: bool = False, keyword_balance: float = 0.0,
     ) -> None:
         label_of = {folded(word): UNKNOWN_INDEX + 1 + index for index, word in enumerate(wanted_words)}
         label_of = {word: label_of.get(folded(word), UNKNOWN_INDEX) for word in set(dataset.words)}
@@ -54,8 +55,21 @@ class Selection:
         self.unknown = np.flatnonzero(mine & (self.targets == UNKNOWN_INDEX))
         self.silence_count = self._share(silence_percentage)
         self.unknown_count = self._share(unknown_percentage)
+        self._balance = keyword_balance
         if not (repeat_unknown and len(self.unknown)):
             self.unknown_count = min(self.unknown_count, len(self.unknown))
+
+    def draw_keywords(self, rng: np.random.RandomState) -> np.ndarray:
+        """Every keyword recording once, and with `keyword_balance` some of those of rarer keywords again."""
+        if not self._balance or not len(self.keywords):
+            return self.keywords
+        targets = self.targets[self.keywords]
+        most = np.bincount(targets).max()
+        drawn = []
+        for target in np.unique(targets):
+            mine = rng.permutation(self.keywords[targets == target])
+            drawn.append(np.resize(mine, int(round(len(mine) * (most / len(mine)) ** self._balance))))
+        return np.concatenate(drawn)
 
     def _share(self, percentage):
         return int(math.ceil(len(self.keywords) * percentage / 100))
@@ -78,8 +92,8 @@ class Selection:
         return np.resize(shuffled[np.argsort(turn, kind="stable")], self.unknown_count)
 
     def order(self, rng: np.random.RandomState) -> np.ndarray:
-        """Draw one epoch: every keyword recording once, other words, and silence (-1), shuffled."""
-        parts = [self.keywords, np.full(self.silence_count, _SILENT)]
+        """Draw one epoch: keyword recordings, other words, and silence (-1), shuffled."""
+        parts = [self.draw_keywords(rng), np.full(self.silence_count, _SILENT)]
         if self.unknown_count:
             parts.insert(1, self.draw_unknown(rng))
         return rng.permutation(np.concatenate(parts))
@@ -100,17 +114,20 @@ class TrainingStream:
 
     str() says how many clips of what an epoch has.
     rank, rank_count: this process trains on its own part of every global batch of rank_count x batch_size clips.
+    other_features: features of the same clips that each batch has as well.
     """
 
     def __init__(
         self, dataset: Dataset, data_settings: DataSettings, feature_settings: FeatureSettings, batch_size: int,
-        seed: int, rank: int = 0, rank_count: int = 1,
+        seed: int, rank: int = 0, rank_count: int = 1, other_features: Sequence[FeatureSettings] = (),
     ) -> None:
         self._selection = Selection(
             dataset, data_settings.wanted_words, "training", data_settings.silence_percentage,
             data_settings.unknown_percentage, repeat_unknown=data_settings.sampling != "reference",
+            keyword_balance=data_settings.keyword_balance,
         )
         self._settings, self._features, self._seed = data_settings, feature_settings, seed
+        self._other_features = tuple(other_features)
         self._global_batch = batch_size * rank_count
         self._mine = slice(batch_size * rank, batch_size * (rank + 1))
         self._check(dataset)
@@ -151,12 +168,20 @@ class TrainingStream:
         """The batch of a step, counted from 1: clips [batch, clip_samples] float32 and targets [batch] int32."""
         return self._clips(step)[:2]
 
-    def batch(self, step: int) -> Tuple[np.ndarray, np.ndarray]:
-        """The batch of a step: features [batch, frame_count, channel_count] and targets [batch]."""
+    def batch(self, step: int) -> Tuple[np.ndarray, ...]:
+        """The batch of a step: features [batch, frame_count, channel_count], targets [batch], and other features.
+
+        No augmentation changes the other features.
+        """
         clips, targets, augmentation = self._clips(step)
-        found = features(clips, self._features, np.float32)
-        augmentation.change_features(found)
-        return found, targets
+        computed = {
+            settings: features(clips, settings, np.float32) for settings in {self._features, *self._other_features}
+        }
+        mine = computed[self._features]
+        if self._features in self._other_features:
+            mine = mine.copy()
+        augmentation.change_features(mine)
+        return (mine, targets) + tuple(computed[settings] for settings in self._other_features)
 
     def _clips(self, step):
         """(clips, targets, their augmentation) of a step."""

@@ -1,7 +1,7 @@
 """What kws asks of a device that it trains on. A new device overrides what differs, as cpu.py, gpu.py and npu.py do."""
 import abc
 import contextlib
-from typing import Callable, Iterator, List, Optional, Sequence
+from typing import Iterator, List, Optional, Sequence
 
 import tensorflow.compat.v1 as tf
 
@@ -9,7 +9,7 @@ from ..errors import KwsError
 from ..settings import flag_of
 from . import session
 from .device_settings import DeviceSettings
-from .optimizer import Adam
+from .optimizer import Adam, OptimizerOf
 
 _NPU_ONLY = ("modify_mixlist", "fusion_switch_file", "op_select_implmode", "aoe_mode", "work_path", "npu_option")
 
@@ -54,13 +54,15 @@ class Device(abc.ABC):
         """
         return tf.Session(target, graph, proto)
 
-    def optimizer(self, settings: DeviceSettings, rank_count: int = 1) -> Callable[[tf.Tensor], tf.train.Optimizer]:
-        """A function of the learning rate that makes Adam as this device needs it.
+    def optimizer(
+        self, settings: DeviceSettings, rank_count: int = 1, inner: OptimizerOf = Adam
+    ) -> OptimizerOf:
+        """A function of the learning rate that makes the optimiser `inner` as this device needs it.
 
         It scales the loss where `scales_loss` says so. A step whose gradients overflow then changes no weight and does
         not count in the global step.
         """
-        return Adam
+        return inner
 
     def scales_loss(self, settings: DeviceSettings) -> bool:
         """Whether the optimizer scales the loss, so that gradients in float16 do not vanish."""

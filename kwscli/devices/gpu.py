@@ -1,7 +1,7 @@
 """An NVIDIA GPU, which TensorFlow drives by CUDA."""
 import os
 import re
-from typing import Any, Callable, List, Optional, Sequence, Tuple
+from typing import Any, List, Optional, Sequence, Tuple
 
 import tensorflow.compat.v1 as tf
 from tensorflow.core.protobuf.rewriter_config_pb2 import RewriterConfig
@@ -11,7 +11,7 @@ from ..errors import KwsError
 from . import NotFound, npu_flags
 from .device import Device
 from .device_settings import DeviceSettings
-from .optimizer import Adam
+from .optimizer import Adam, OptimizerOf
 
 # Below this compute capability TensorFlow does not compute in float16, and says so only in its log.
 _FAST_IN_FLOAT16 = 7, 0
@@ -56,11 +56,13 @@ class GPU(Device):
             )
         return opened
 
-    def optimizer(self, settings: DeviceSettings, rank_count: int = 1) -> Callable[[tf.Tensor], tf.train.Optimizer]:
+    def optimizer(
+        self, settings: DeviceSettings, rank_count: int = 1, inner: OptimizerOf = Adam
+    ) -> OptimizerOf:
         if not self.scales_loss(settings):
-            return Adam
+            return inner
         scale = npu_flags.loss_scale_of(settings)
-        return lambda rate: tf.train.experimental.MixedPrecisionLossScaleOptimizer(Adam(rate), scale)
+        return lambda rate: tf.train.experimental.MixedPrecisionLossScaleOptimizer(inner(rate), scale)
 
     def scales_loss(self, settings: DeviceSettings) -> bool:
         return _is_mixed(settings) and npu_flags.loss_scale_of(settings) is not None

@@ -1,6 +1,6 @@
 """An Ascend NPU. npu_bridge drives it, and dumps tensors and traces steps itself."""
 import os
-from typing import Callable, List, Optional, Sequence
+from typing import List, Optional, Sequence
 
 import tensorflow.compat.v1 as tf
 
@@ -8,6 +8,7 @@ from ..errors import KwsError
 from . import NotFound, npu_adapter, npu_flags
 from .device import Device, options_without_effect
 from .device_settings import DeviceSettings
+from .optimizer import Adam, OptimizerOf
 
 
 class NPU(Device):
@@ -40,8 +41,10 @@ class NPU(Device):
         npu_adapter.configure(proto, npu_flags.options_of(settings, folder or os.curdir, self.release))
         return proto
 
-    def optimizer(self, settings: DeviceSettings, rank_count: int = 1) -> Callable[[tf.Tensor], tf.train.Optimizer]:
-        return npu_adapter.optimizer_of(npu_flags.loss_scale_of(settings), rank_count)
+    def optimizer(
+        self, settings: DeviceSettings, rank_count: int = 1, inner: OptimizerOf = Adam
+    ) -> OptimizerOf:
+        return npu_adapter.optimizer_of(npu_flags.loss_scale_of(settings), rank_count, inner)
 
     def scales_loss(self, settings: DeviceSettings) -> bool:
         return npu_flags.loss_scale_of(settings) is not None

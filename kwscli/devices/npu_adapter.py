@@ -7,14 +7,14 @@ import importlib
 import importlib.util
 import json
 import os
-from typing import Callable, Dict, NamedTuple, Optional, Tuple, Union
+from typing import Dict, NamedTuple, Optional, Tuple, Union
 
 import tensorflow.compat.v1 as tf
 from tensorflow.core.protobuf.rewriter_config_pb2 import RewriterConfig
 
 from ..errors import KwsError
 from . import npu_flags
-from .optimizer import Adam
+from .optimizer import OptimizerOf
 
 # A name that each release of npu_bridge added, the newest first, and the last release without it.
 _PROBES = (
@@ -107,17 +107,15 @@ def _keep_to_first(options):
             )
 
 
-def optimizer_of(
-    scale: Union[None, str, float], rank_count: int
-) -> Callable[[tf.Tensor], tf.train.Optimizer]:
-    """A function of the learning rate that makes Adam for NPUs.
+def optimizer_of(scale: Union[None, str, float], rank_count: int, inner: OptimizerOf) -> OptimizerOf:
+    """A function of the learning rate that makes the optimiser `inner` for NPUs.
 
     scale: of the loss; a number, "dynamic" or None. rank_count: how many ranks average their gradients.
     """
     from npu_bridge.estimator.npu import npu_loss_scale_manager as managers, npu_loss_scale_optimizer, npu_optimizer
 
     def optimizer(rate):
-        made = Adam(rate)
+        made = inner(rate)
         if rank_count > 1:
             made = npu_optimizer.NPUDistributedOptimizer(made)
         if scale is None:

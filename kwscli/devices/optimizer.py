@@ -1,16 +1,39 @@
-"""Adam, and the count of the steps in which it changed the weights."""
-from typing import Iterable, Optional, Tuple
+"""Adam with weight decay and a limit for its gradients, and the count of the steps that changed the weights."""
+from typing import Callable, Iterable, Optional, Tuple
 
 import tensorflow.compat.v1 as tf
 
+OptimizerOf = Callable[[tf.Tensor], tf.train.Optimizer]  # makes an optimiser for a learning rate
+
 
 class Adam(tf.train.AdamOptimizer):
-    """Adam that increments the global step itself, because npu_bridge (r1.13) does not on chips with infinity."""
+    """Adam that increments the global step itself, because npu_bridge (r1.13) does not on chips with infinity.
+
+    weight_decay: each step makes weights smaller by this share, times the learning rate (AdamW, arXiv 1711.05101).
+    Biases and the factors and offsets of batch norm are not decayed. largest_norm: longer gradients, of all variables
+    together, are made as short as this; 0 means no limit. Both act on the gradients that all workers have averaged,
+    after the scale of the loss is taken off.
+    """
+
+    def __init__(self, rate: tf.Tensor, weight_decay: float = 0.0, largest_norm: float = 0.0) -> None:
+        super().__init__(rate)
+        self._rate, self._weight_decay, self._largest_norm = rate, weight_decay, largest_norm
 
     def apply_gradients(
         self, grads_and_vars: Iterable[Tuple], global_step: Optional[tf.Variable] = None, name: Optional[str] = None
     ) -> tf.Operation:
-        return super().apply_gradients(grads_and_vars, tf.train.get_or_create_global_step(), name)
+        gradients, variables = zip(*grads_and_vars)
+        if self._largest_norm:
+            gradients, _ = tf.clip_by_global_norm(gradients, self._largest_norm)
+        with tf.control_dependencies([gradient for gradient in gradients if gradient is not None]):
+            decayed = [
+                tf.assign_sub(variable, self._rate * self._weight_decay * variable)
+                for variable in variables if self._weight_decay and variable.op.name.endswith("weights")
+            ]
+        with tf.control_dependencies(decayed):
+            return super().apply_gradients(
+                zip(gradients, variables), tf.train.get_or_create_global_step(), name
+            )
 
 
 def skipped_steps(session: tf.Session, step: int) -> int:

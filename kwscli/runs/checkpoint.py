@@ -1,5 +1,5 @@
 """Weights to and from files in the format of TensorFlow's Saver."""
-from typing import Dict, Tuple
+from typing import Dict, Mapping, Tuple
 
 import numpy as np
 import tensorflow.compat.v1 as tf
@@ -22,10 +22,13 @@ class Writer:
 
     The names in the file are those of a training without loss scaling. The state of the loss scaling is added to them,
     and a checkpoint without it can be read as well. Make the writer before the graph is finalised.
+
+    renamed: {name of a variable: its name in the file}, where they differ.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, renamed: Mapping[str, str] = {}) -> None:
         named = {_plain_name(variable): variable for variable in tf.global_variables()}
+        named = {renamed.get(name, name): variable for name, variable in named.items()}
         scaling = {name: variable for name, variable in named.items() if name in LOSS_SCALING}
         self._scaling = {name: variable.dtype.base_dtype for name, variable in scaling.items()}
         self._saver = tf.train.Saver(named, max_to_keep=None)
@@ -67,6 +70,13 @@ def values(prefix: str) -> Dict[str, np.ndarray]:
         return {name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map()}
     except (tf.errors.OpError, ValueError) as error:
         raise UnreadableCheckpoint("the checkpoint %s cannot be read: %s" % (prefix, _reason(error)))
+
+
+def check(description: Description, prefix: str) -> None:
+    """Raise UnreadableCheckpoint if a checkpoint lacks the variables of the described network."""
+    with tf.Graph().as_default():
+        network.inference(description, 1)
+        _check_shapes(network.variables_of(description), prefix)
 
 
 def inference_session(description: Description, prefix: str) -> Tuple[tf.Session, network.InferenceGraph]:

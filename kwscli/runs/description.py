@@ -11,7 +11,8 @@ from ..sound.feature_settings import FeatureSettings
 FORMAT = 1
 MODEL = "model.json"
 _SETTINGS = {"features": FeatureSettings, "data": DataSettings, "train": TrainSettings}
-_YOUNGER = {"workers", "start_sha256"}  # older files lack these
+_TUPLES = "model_size_info", "labels", "teacher_sha256"
+_YOUNGER = {"workers", "start_sha256", "teacher_sha256"}  # older files lack these
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,6 +29,7 @@ class Description:
     data_sha256: str = ""
     start_checkpoint: str = ""
     start_sha256: str = ""  # of the file with its weights
+    teacher_sha256: Tuple[str, ...] = ()  # of the files with the weights of its teachers
     workers: int = 1  # how many trained together
     versions: Dict[str, str] = dataclasses.field(default_factory=dict, compare=False)
 
@@ -40,7 +42,8 @@ class Description:
         """The description as plain JSON values."""
         values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         values.update({name: to_json(values[name]) for name in _SETTINGS})
-        return dict(values, format=FORMAT, model_size_info=list(self.model_size_info), labels=list(self.labels))
+        lists = {name: list(values[name]) for name in _TUPLES}
+        return dict(values, format=FORMAT, **lists)
 
     @classmethod
     def from_json(cls, values: Dict[str, Any], where: str) -> "Description":
@@ -61,13 +64,16 @@ class Description:
                 "%s contains %s, which kws %s does not know" % (where, ", ".join(unknown), __version__), "update kws"
             )
         values.update({name: from_json(kind, values[name], where) for name, kind in _SETTINGS.items()})
-        for name in ("model_size_info", "labels"):
-            values[name] = tuple(values[name])
+        for name in _TUPLES:
+            values[name] = tuple(values.get(name, ()))
         return cls(**values)
 
     def portable(self) -> "Description":
         """The description without paths of this machine."""
-        return dataclasses.replace(self, data_path="", start_checkpoint="", start_sha256="")
+        train = dataclasses.replace(self.train, teacher=())
+        return dataclasses.replace(
+            self, train=train, data_path="", start_checkpoint="", start_sha256="", teacher_sha256=()
+        )
 
     def differences(self, other: "Description") -> List[str]:
         """The settings that keep this training from continuing another one, each as `name mine, not theirs`.
@@ -81,6 +87,8 @@ class Description:
         hashed = mine.pop("start_sha256")
         if not self.start_checkpoint or hashed and hashed == other.start_sha256:
             del mine["start_checkpoint"]
+        if mine["teacher_sha256"]:  # equal teachers have equal hashes, wherever they are
+            del mine["teacher"]
         if self.train.extends(other.train):
             del mine["how_many_training_steps"], mine["learning_rate"]
         different = [name for name in mine if mine[name] != theirs.get(name)]

@@ -20,7 +20,7 @@ from ..console import say
 from ..devices import npu_options
 from ..devices.device_settings import DeviceSettings
 from . import tensors
-from .recipe import TrainingGraph
+from .training_graph import TrainingGraph
 
 # The first steps of a process are not traced, because TensorFlow still chooses how to compute; then some are.
 WARM_UP, TRACED = 10, 5

@@ -3,7 +3,7 @@ import dataclasses
 import os
 from typing import Any, Dict, NamedTuple, Tuple
 
-from .. import classifiers, files, labels, models
+from .. import classifiers, files, labels, models, recipes
 from ..console import say
 from ..data import dataset, freshness, prepare
 from ..devices import npu_flags
@@ -12,7 +12,7 @@ from ..errors import KwsError
 from ..models import costs
 from ..runs import run_directory
 from ..runs.description import Description, versions
-from ..settings import KEYWORDS, DataSettings, PrepareSettings, TrainSettings, pick, unknown_percentage_for
+from ..settings import KEYWORDS, DataSettings, PrepareSettings, TrainSettings, flag_of, pick, unknown_percentage_for
 from ..sound import feature_settings
 from ..workers import cluster
 
@@ -30,6 +30,7 @@ class Job(NamedTuple):
     data_path: str
     start_checkpoint: str
     start_sha256: str
+    teacher_sha256: Tuple[str, ...]
     overwrite: bool
     check_nans: bool
     data_threads: int
@@ -51,6 +52,7 @@ class Job(NamedTuple):
             data_sha256=data_sha256,
             start_checkpoint=self.start_checkpoint,
             start_sha256=self.start_sha256,
+            teacher_sha256=self.teacher_sha256,
             workers=self.cluster.size,
             versions=versions(tensorflow_version),
         )
@@ -64,10 +66,14 @@ def plan(values: Dict[str, Any]) -> Job:
     architecture = values["architecture"]
     size = models.chosen(architecture, values["model_size"], values["model_size_info"])
     keyword_count = len(values["wanted_words"] or KEYWORDS)
-    data = pick(DataSettings, values, unknown_percentage=unknown_percentage_for(keyword_count))
-    features = feature_settings.chosen(values, size.feature_settings)
-    train = pick(TrainSettings, values)
+    recipe = recipes.load(values["recipe"], architecture)
+    data = pick(
+        DataSettings, values, **dict({"unknown_percentage": unknown_percentage_for(keyword_count)}, **recipe.data)
+    )
+    features = feature_settings.chosen(values, dict(size.feature_settings, **recipe.features))
+    train = _with_full_paths(pick(TrainSettings, values, **recipe.train))
     costs.count(architecture, size.model_size_info, features, len(labels.labels_of(data.wanted_words)))
+    teachers = tuple(_check_teacher(path, labels.labels_of(data.wanted_words), features) for path in train.teacher)
     run_path, start = values["train_dir"] or os.path.join("output", str(number)), values["start_checkpoint"]
     start_sha256 = _check_start(start, run_path, values["overwrite"]) if start else ""
     return Job(
@@ -81,6 +87,7 @@ def plan(values: Dict[str, Any]) -> Job:
         data_path=os.path.abspath(values["data_path"]),
         start_checkpoint=os.path.abspath(start) if start else "",
         start_sha256=start_sha256,
+        teacher_sha256=teachers,
         overwrite=values["overwrite"],
         check_nans=values["check_nans"],
         data_threads=values["data_threads"] or 2,
@@ -89,6 +96,27 @@ def plan(values: Dict[str, Any]) -> Job:
         cluster=together,
         workers=workers,
     )
+
+
+def _with_full_paths(train):
+    return dataclasses.replace(train, teacher=tuple(os.path.abspath(path) for path in train.teacher))
+
+
+def _check_teacher(path, wanted_labels, features):
+    """Refuse a teacher that cannot teach this network -> the SHA-256 of its weights."""
+    theirs = run_directory.resolve(path)[0]
+    if theirs.labels != wanted_labels:
+        raise KwsError(
+            "the teacher %s has the labels %s, but this training has %s"
+            % (path, ",".join(theirs.labels), ",".join(wanted_labels)),
+            "name a teacher of the same labels in the same order, or change --wanted-words",
+        )
+    for name in ("sample_rate", "clip_duration_ms"):
+        here, there = getattr(features, name), getattr(theirs.features, name)
+        if here != there:
+            raise KwsError("the teacher %s has %s %s, but this training has %s" % (path, flag_of(name), there, here),
+                           "name a teacher of the same clips")
+    return files.sha256_of(classifiers.weights_file(path))
 
 
 def _check_start(path, run_path, overwrite):

@@ -20,6 +20,7 @@ from ..runs import checkpoint, run_directory
 from ..settings import to_json
 from ..sound.features import features
 from ..workers.collective import Collective
+from . import teachers
 from .job import Job
 from .tensorboard import Summaries
 from .training_session import NotANumber, TrainingSession
@@ -54,26 +55,30 @@ def train(job: Job) -> Outcome:
     started = time.monotonic()
     shares = job.data.validation_percentage, job.data.testing_percentage
     data = dataset.load(job.data_path, *shares)
+    learns_from = teachers.load(job.train.teacher)
     stream = batches.TrainingStream(
-        data, job.data, job.features, job.train.batch_size, job.train.seed, job.cluster.rank, job.cluster.size
+        data, job.data, job.features, job.train.batch_size, job.train.seed, job.cluster.rank, job.cluster.size,
+        [one.features for one in learns_from],
     )
     description = job.description(data.info["sha256"], tf.__version__)
     with Collective(job.cluster) as collective:
         collective.check_same(_comparable(job, description))
         with collective.folder(job.run_path) as path, \
                 run_directory.opened(path, description, job.log_name, job.overwrite) as directory:
-            outcome = _train_in(directory, job, data, stream, collective, started)
+            outcome = _train_in(directory, job, data, stream, learns_from, collective, started)
             directory.finish(summary_of(outcome, description, collective.size))
             return outcome
 
 
-def _train_in(directory, job, data, stream, collective, started):
+def _train_in(directory, job, data, stream, learns_from, collective, started):
     """Train into an open run directory -> Outcome."""
     continues = collective.any(bool(directory.checkpoints))
     start = "" if continues else job.start_checkpoint
     device = choose(job.device)
     with interrupts.sigterm_closes(), device.blamed(), \
-            TrainingSession(job, directory.description, device, _data_folder(job), collective, start) as session:
+            TrainingSession(
+                job, directory.description, device, _data_folder(job), collective, start, learns_from
+            ) as session:
         say("Trains on %s." % stream)
         splits = {split: _split_of(data, split, job) for split in dataset.SPLITS[1:]}
         with _Trainer(session, directory, stream, splits, job, collective) as trainer:

@@ -3,7 +3,7 @@ from typing import Iterable, List
 
 import tensorflow.compat.v1 as tf
 
-from .recipe import TrainingGraph
+from .training_graph import TrainingGraph
 
 
 def operations_of(training: TrainingGraph) -> List[tf.Operation]:

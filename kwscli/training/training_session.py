@@ -1,6 +1,7 @@
 """One network in one session on one device: it makes training steps, computes scores, saves and restores."""
 import contextlib
-from typing import Iterator, Tuple
+import functools
+from typing import Iterator, Sequence, Tuple
 
 import numpy as np
 import tensorflow.compat.v1 as tf
@@ -10,14 +11,15 @@ from ..classifiers.classifier import BATCH, in_full_batches
 from ..console import say
 from ..devices.device import Device
 from ..devices.device_settings import DeviceSettings
-from ..devices.optimizer import skipped_steps
+from ..devices.optimizer import Adam, skipped_steps
 from ..errors import KwsError
 from ..models import network
 from ..runs import checkpoint, run_directory
 from ..workers.collective import Collective
-from . import recipe, starting_weights, tensors
+from . import starting_weights, tensors, training_graph
 from .diagnostics import Diagnostics
 from .job import Job
+from .teachers import Teacher
 
 
 class NotANumber(KwsError):
@@ -28,15 +30,15 @@ class TrainingSession:
     """The graphs of a training and the session that they run in; a context manager.
 
     folder: for dumps and traces. collective: what the workers do together. start: the run, checkpoint or graph whose
-    weights the training starts with; "" for random weights.
+    weights the training starts with; "" for random weights. teachers: the networks that it learns from.
     """
 
     def __init__(
         self, job: Job, description: run_directory.Description, device: Device, folder: str, collective: Collective,
-        start: str = "",
+        start: str = "", teachers: Sequence[Teacher] = (),
     ) -> None:
         self._job, self.description, self.device = job, description, device
-        self._folder, self._collective, self._start = folder, collective, start
+        self._folder, self._collective, self._start, self._teachers = folder, collective, start, teachers
         # What kws itself records; a device that dumps and traces by itself has read these settings, too.
         self._recorded = DeviceSettings() if device.diagnoses_itself else job.device
         self.stride = job.device.iterations_per_loop if device.sinks else 1  # training steps per `advance`
@@ -70,23 +72,29 @@ class TrainingSession:
         description, settings = self.description, self._job.device
         tf.set_random_seed(description.train.seed)
         self._iterator = self._batches_from_host() if self.stride > 1 else None
-        optimizer_of = self.device.optimizer(settings, self._collective.size)
-        self._training = recipe.training(
-            description, lambda rate: self._collective.optimizer(optimizer_of(rate)),
-            self._iterator and self._iterator.get_next(), self._collective.rank,
+        adam = functools.partial(
+            Adam, weight_decay=description.train.weight_decay, largest_norm=description.train.gradient_clipping
         )
-        self._inference = network.inference(description, BATCH)
-        self._writer = checkpoint.Writer()
+        optimizer_of = self.device.optimizer(settings, self._collective.size, adam)
+        self._training = training_graph.build(
+            description, lambda rate: self._collective.optimizer(optimizer_of(rate)),
+            self._iterator and self._iterator.get_next(), self._collective.rank, self._teachers,
+        )
+        averages = self._training.averages
+        with averages.in_place() if averages else contextlib.nullcontext():
+            self._inference = network.inference(description, BATCH)
+        self._writer = checkpoint.Writer(averages.names_in_file() if averages else {})
         variables = network.variables_of(description)
         self.weight_count = sum(variable.shape.num_elements() for variable in tf.trainable_variables())
         self._all_finite = tf.reduce_all([tf.reduce_all(tf.is_finite(variable)) for variable in variables])
         self._checks = self._numeric_checks()
         self._shared = self._collective.broadcast(tf.global_variables())
         self._initialise = network.initialiser()
+        self._start_averages = averages.start() if averages else None
 
     def _batches_from_host(self):
         """An iterator from which the device reads the batches of many steps in one call."""
-        types, shapes = recipe.batch_spec(self.description)
+        types, shapes = training_graph.batch_spec(self.description, self._teachers)
         batches = tf.data.Dataset.from_generator(lambda: self._upcoming, types, shapes)
         return tf.data.make_initializable_iterator(batches)
 
@@ -101,16 +109,18 @@ class TrainingSession:
         self._session.run(self._initialise)
         if self._start:
             starting_weights.start_from(self._session, classifiers.weights(self._start), self.description)
+        if self._training.averages:
+            self._session.run(self._start_averages)
 
     def _make_callable(self):
         training = self._training
         step = self.device.sink(self._session, training.step, self.stride)
         self._fetches = [training.loss, training.logits, training.targets, step, self._checks]
-        self._fed = [] if self._iterator else [training.features, training.targets]
+        self._fed = [] if self._iterator else list(training.inputs)
         self._call = self._session.make_callable(self._fetches, self._fed)
 
-    def feed_from(self, batches: Iterator[Tuple[np.ndarray, np.ndarray]]) -> None:
-        """Set the iterator of (features, targets) from which `advance` takes its batches."""
+    def feed_from(self, batches: Iterator[Tuple[np.ndarray, ...]]) -> None:
+        """Set the iterator from which `advance` takes its batches, each as `training_graph.batch_spec` says."""
         self._upcoming = batches
         if self._iterator:
             self._session.run(self._iterator.initializer)

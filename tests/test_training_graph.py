@@ -7,7 +7,7 @@ tf = pytest.importorskip("tensorflow.compat.v1")
 from test_diagnostics import described  # noqa: E402
 
 from kwscli.models import network  # noqa: E402
-from kwscli.training import recipe  # noqa: E402
+from kwscli.training import training_graph  # noqa: E402
 
 
 def names(variables):
@@ -24,7 +24,7 @@ def test_the_optimisers_variables_do_not_belong_to_the_network(optimizer_of):
         network.inference(description, 1)
         alone = names(network.variables_of(description))
     with tf.Graph().as_default():
-        recipe.training(description, optimizer_of)
+        training_graph.build(description, optimizer_of)
         network.inference(description, 1)  # after the optimiser has made its variables
         assert names(network.variables_of(description)) == alone
         assert set(alone) <= set(names(tf.global_variables()))
