@@ -22,6 +22,8 @@ from .devices.device_settings import DeviceSettings
 from .errors import KwsError
 from .runs import run_directory
 from .runs.description import MODEL, Description, read_description
+from .settings import flag_of, to_json
+from .sound import feature_settings
 from .sound.feature_settings import FeatureSettings
 from .sound.features import features
 from .workers import cores
@@ -50,6 +52,7 @@ def benchmark(data_path: Optional[str], architecture: str, steps: int, rounds: i
         yield "augmented batch of %d with its features, one core" % first.batch_size, "%.1f ms" % (1000 * batch_seconds)
         bare = BareStep(first.description, stream.batch(1), settings, device)
         yield from _speed_of_steps(trainings, first, bare, batch_seconds, steps, rounds)
+        yield from _speed_of_recipes(trainings, steps, rounds)
         yield "evaluation, features and inference", "%.0f clips/s" % _evaluation_speed(first.run_path, data_path)
         yield from _scaling(trainings, min(steps, SCALING_STEPS), rounds)
         yield from _speed_of_preparing(data_path, folder, rounds)
@@ -147,13 +150,14 @@ class Trainings:
         self._count = 0
 
     def run(
-        self, steps: int, workers: int = 1, on_cores: Sequence[int] = (), device: Optional[str] = None
+        self, steps: int, workers: int = 1, on_cores: Sequence[int] = (), device: Optional[str] = None,
+        flags: Sequence[str] = ("--learning-rate", "0.0005"),
     ) -> Training:
         """Train for some steps. on_cores: the only cores to use. device: one that replaces the usual one."""
         self._count += 1
         path = os.path.join(self._folder, "run%d" % self._count)
         child = subprocess.run(
-            self._command(path, steps, workers, device or self._device),
+            self._command(path, steps, workers, device or self._device) + list(flags),
             preexec_fn=functools.partial(cores.keep_to, on_cores) if on_cores else None,
             stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, universal_newlines=True,
         )
@@ -165,8 +169,7 @@ class Trainings:
         return [
             sys.executable, "-W", "ignore", "-m", "kwscli", "train", "--data-path", self._data_path,
             "--model-architecture", self._architecture, "--wanted-words", ",".join(_commonest_words(self._data_path)),
-            "--learning-rate", "0.0005", "--how-many-training-steps", str(steps), "--workers", str(workers),
-            "--device", device, "--train-dir", path,
+            "--how-many-training-steps", str(steps), "--workers", str(workers), "--device", device, "--train-dir", path,
         ]
 
 
@@ -233,6 +236,26 @@ def _speed_of_steps(trainings, first, bare_step, batch_seconds, steps, rounds):
     yield "  speed of the step alone that is left", "%.0f %% (batches and steps keep all cores busy at %.0f %%)" % (
         100 * step / everything, 100 * step / least)
     yield "  time spent waiting for data", "%.0f %%" % (100 * np.mean([one.data_wait for one in full]))
+
+
+def _speed_of_recipes(trainings, steps, rounds):
+    """A step of each recipe, alternately, on the features of the recipe `best`."""
+    best, plain = [], []
+    for _ in range(rounds):
+        best.append(trainings.run(steps, flags=("--recipe", "best")))
+        plain.append(trainings.run(steps, flags=_flags_of_features(best[0]) + ["--learning-rate", "0.0005"]))
+    one, other = seconds_per_step(plain), seconds_per_step(best)
+    yield "step of --recipe best against hello-edge, same features", "%.1f ms, %.1f ms: %.2f times" % (
+        1000 * other, 1000 * one, other / one)
+
+
+def _flags_of_features(training):
+    settings = training.description.features
+    unused = getattr(feature_settings.load(settings.features), "UNUSED", ())
+    return [
+        "%s=%s" % (flag_of(name), value) for name, value in to_json(settings).items()
+        if name not in unused
+    ]
 
 
 def _evaluation_speed(run_path, data_path):

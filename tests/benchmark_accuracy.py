@@ -3,8 +3,8 @@
     python tests/benchmark_accuracy.py --data-path data
     python tests/benchmark_accuracy.py --data-path data --only ds_cnn-s
 
-Each row is a training by `kws train`, measured by `kws eval`. A row that is done is not repeated, and a training that was
-stopped goes on, so run the same command again after an interruption. The table is written anew after every row.
+Each row is a training by `kws train`, measured by `kws eval`. A row that is done is not repeated, and a training that
+was stopped goes on, so run the same command again after an interruption. The table is written anew after every row.
 """
 import argparse
 import json

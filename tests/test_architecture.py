@@ -24,7 +24,8 @@ ARROWS = {
     "classifiers": ("data devices models runs sound", "checkpoint frozen_graph"),
     "training": (
         "classifiers data devices models runs sound workers",
-        "averages diagnostics loop losses starting_weights teachers tensorboard tensors training_graph training_session",
+        "averages diagnostics loop losses starting_weights teachers tensorboard tensors training_graph "
+        "training_session",
     ),
     "export": ("classifiers data devices models runs sound", "frozen_graph pb pb_features"),
     "evaluate": ("classifiers data sound", ""),

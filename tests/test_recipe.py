@@ -126,7 +126,7 @@ def test_more_steps_spread_the_warm_up_and_the_cosine():
     ({"learning_rate": (0.1, 0.2), "how_many_training_steps": (5, 5)},
      "a cosine schedule has one --learning-rate and one --how-many-training-steps: found 0.1,0.2 and 5,5; give one"),
     ({"how_many_training_steps": (1,)}, None),
-    ({"warm_up_percentage": 100.0}, "--warm-up-percentage 100 leaves no step for the schedule after the warm-up; lower"),
+    ({"warm_up_percentage": 100.0}, "--warm-up-percentage 100 leaves no step for the schedule after the warm-up"),
     ({"schedule": "phases"}, "--warm-up-percentage 10 has no effect on --schedule phases; leave it out"),
 ])
 def test_schedules_that_cannot_be(values, message):
