@@ -164,7 +164,7 @@ class TrainingStream:
         background, rate = self._selection.dataset.background, self._features.sample_rate
         augmentation = augment.draw(
             lambda name: rng_of(self._seed, _AUGMENT, step, *augment.stream_key(name)),
-            augment.Batch(numbers == _SILENT, background, rate, self._settings),
+            augment.Batch(numbers == _SILENT, background, rate, self._features.clip_samples, self._settings),
         )
         numbers, augmentation = numbers[self._mine], augmentation.part(self._mine)
         clips = self._selection.clips(numbers, augmentation, self._features.clip_samples)

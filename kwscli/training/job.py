@@ -13,7 +13,7 @@ from ..models import costs
 from ..runs import run_directory
 from ..runs.description import Description, versions
 from ..settings import KEYWORDS, DataSettings, PrepareSettings, TrainSettings, pick, unknown_percentage_for
-from ..sound import feature_settings
+from ..sound import feature_settings, spec_augment
 from ..workers import cluster
 
 
@@ -66,6 +66,7 @@ def plan(values: Dict[str, Any]) -> Job:
     keyword_count = len(values["wanted_words"] or KEYWORDS)
     data = pick(DataSettings, values, unknown_percentage=unknown_percentage_for(keyword_count))
     features = feature_settings.chosen(values, size.feature_settings)
+    spec_augment.check(data, features)
     train = pick(TrainSettings, values)
     costs.count(architecture, size.model_size_info, features, len(labels.labels_of(data.wanted_words)))
     run_path, start = values["train_dir"] or os.path.join("output", str(number)), values["start_checkpoint"]
