@@ -13,7 +13,7 @@ BANK = 64  # rooms, and microphones
 _ROOMS, _MICROPHONES = 0, 1  # seeds of the banks
 
 REVERBERATION_SECONDS = (0.1, 0.6)  # until the reverberation is quieter by 60 decibels (RT60)
-LONGEST_RESPONSE = 0.4  # seconds; later reverberation is quieter than -40 decibels
+RESPONSE_SECONDS = 0.28  # later reverberation is left out: it is quieter by at least 28 decibels
 FIRST_REFLECTION = (0.001, 0.006)  # seconds after the direct path
 DIRECT_TO_REVERBERANT_DB = (0.0, 12.0)
 
@@ -91,7 +91,7 @@ def rooms(clip_samples: int, sample_rate: int) -> Tuple[int, np.ndarray]:
     """(length of the FFT, spectra [BANK, length // 2 + 1] complex64 of the impulse responses)."""
     import scipy.fft
 
-    samples = max(1, int(LONGEST_RESPONSE * sample_rate))
+    samples = max(1, int(RESPONSE_SECONDS * sample_rate))
     length = _fft_length(clip_samples + samples - 1)
     rng = np.random.RandomState(_ROOMS)
     responses = [impulse_response(rng, samples, sample_rate) for _ in range(BANK)]

@@ -100,7 +100,8 @@ class Attenuation(Augmentation):
         clip *= self.factors[row]
 
 
-# Applied in this order: first to recordings, then to clips, then to features. {name: draw(random numbers, batch) -> Augmentation}
+# {name: draw(random numbers, batch) -> Augmentation}, applied in this order: all of them to recordings, then to clips,
+# then to features. Frequency masks come first, because they do not change the means of the channels.
 AUGMENTATIONS = {
     "time_shift": TimeShift.draw,
     "speed": Speed.draw,
@@ -158,7 +159,10 @@ class Drawn:
 
 
 def draw(stream_of: Callable[[str], np.random.RandomState], batch: Batch) -> Drawn:
-    """Draw every augmentation for a batch. stream_of: name of an augmentation -> its random numbers."""
+    """Draw every augmentation for a batch.
+
+    stream_of: name of an augmentation -> its random numbers, which are its own until the next name is asked for.
+    """
     return Drawn([one(stream_of(name), batch) for name, one in AUGMENTATIONS.items()], np.arange(len(batch.silent)))
 
 

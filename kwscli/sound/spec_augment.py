@@ -25,7 +25,7 @@ class _Masks(Augmentation):
 
     def features(self, row: int, features: np.ndarray) -> None:
         masked = features.T if self.axis else features
-        means = features.mean(axis=0)
+        means = features.sum(axis=0) / len(features)
         for width, place in zip(self.widths[row].tolist(), self.places[row].tolist()):
             begin = int(place * (len(masked) - width + 1))
             hidden = slice(begin, begin + width)

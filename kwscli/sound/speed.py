@@ -37,9 +37,8 @@ class Speed(Augmentation):
         begin = int(start) + round((self.clip_samples - 1) * (1 - speed / STEPS) / 2)
         needed = _part(samples, begin - TAPS // 2, groups * speed + TAPS)
         step = needed.strides[0]
-        by_group = np.lib.stride_tricks.as_strided(needed, (groups, speed + TAPS), (speed * step, step))
+        by_group = np.ndarray((groups, speed + TAPS), needed.dtype, needed, strides=(speed * step, step))  # they overlap
         resampled = by_group.astype(np.float32) @ _weights(speed)
-        np.rint(resampled, out=resampled)
         np.clip(resampled, -32768, 32767, out=resampled)
         return resampled.astype(np.int16).reshape(-1)[: self.clip_samples], 0
 
