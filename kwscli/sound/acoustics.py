@@ -76,8 +76,7 @@ def _filter(clip, length, spectrum):
     import scipy.fft  # 0.1 s that commands without features do not wait for
 
     found = scipy.fft.irfft(scipy.fft.rfft(clip, length) * spectrum, length)[: len(clip)]
-    peak = max(found.max(), -found.min())
-    np.multiply(found, np.float32(1 / max(1, peak)), out=clip)
+    np.divide(found, max(np.float32(1), found.max(), -found.min()), out=clip)
 
 
 def _fft_length(least):

@@ -183,7 +183,7 @@ def _mix(clip, noise, ratio):
         clip[: len(noise)] += noise
         peak = max(clip.max(), -clip.min())
         if peak > 1:
-            clip *= np.float32(1 / peak)
+            clip /= peak
 
 
 def _place(clip, recording, begin):

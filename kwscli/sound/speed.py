@@ -37,7 +37,8 @@ class Speed(Augmentation):
         begin = int(start) + round((self.clip_samples - 1) * (1 - speed / STEPS) / 2)
         needed = _part(samples, begin - TAPS // 2, groups * speed + TAPS)
         step = needed.strides[0]
-        by_group = np.ndarray((groups, speed + TAPS), needed.dtype, needed, strides=(speed * step, step))  # they overlap
+        # A view, because groups overlap. (np.lib.stride_tricks does the same in five times the time.)
+        by_group = np.ndarray((groups, speed + TAPS), needed.dtype, needed, strides=(speed * step, step))
         resampled = by_group.astype(np.float32) @ _weights(speed)
         np.clip(resampled, -32768, 32767, out=resampled)
         return resampled.astype(np.int16).reshape(-1)[: self.clip_samples], 0

@@ -66,7 +66,7 @@ def plan(values: Dict[str, Any]) -> Job:
     keyword_count = len(values["wanted_words"] or KEYWORDS)
     data = pick(DataSettings, values, unknown_percentage=unknown_percentage_for(keyword_count))
     features = feature_settings.chosen(values, size.feature_settings)
-    spec_augment.check(data, features)
+    _check_augmentation(values, data, features)
     train = pick(TrainSettings, values)
     costs.count(architecture, size.model_size_info, features, len(labels.labels_of(data.wanted_words)))
     run_path, start = values["train_dir"] or os.path.join("output", str(number)), values["start_checkpoint"]
@@ -90,6 +90,16 @@ def plan(values: Dict[str, Any]) -> Job:
         cluster=together,
         workers=workers,
     )
+
+
+def _check_augmentation(values, data, features):
+    """Refuse augmentations that the features are too small for, and flags that another one replaces."""
+    spec_augment.check(data, features)
+    volume = values.get("background_volume")
+    if volume is not None and data.noise_snr_db and data.sampling == "epoch":
+        raise KwsError(
+            "--background-volume %g has no effect with --noise-snr-db" % volume, "leave one of them out"
+        )
 
 
 def _check_start(path, run_path, overwrite):
