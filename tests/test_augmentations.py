@@ -97,6 +97,14 @@ def test_what_a_faster_clip_cannot_hold_does_not_come_back_as_lower_tones():
     assert decibels(power(clip) / power(sine(7500, 3) / 32768)) < -30
 
 
+@pytest.mark.parametrize("old_samples", [36, 44])
+def test_a_clip_at_full_scale_is_clipped_where_it_overshoots(old_samples):
+    square = np.where(sine(100, 3) >= 0, 32767, -32768).astype(np.int16)
+    clip = one(square, 16000, speed.Speed(np.array([old_samples]), RATE), clip_samples=RATE)
+    assert (np.abs(clip) > 0.99).mean() > 0.9
+    assert (clip[1:] * clip[:-1] < 0).sum() <= 2 * 100 * old_samples / 40 + 1  # it changes sign as often as the tone
+
+
 @QUICK
 @given(
     old_samples=st.integers(20, 60), count=st.integers(1, 3 * CLIP), start=st.integers(-2 * CLIP, 4 * CLIP),

@@ -10,6 +10,7 @@ import pytest
 from kwscli.data import batches
 from kwscli.errors import KwsError
 from kwscli.settings import DataSettings, EvaluationSettings
+from kwscli.sound import augment
 from kwscli.sound.feature_settings import FeatureSettings
 
 FEATURES = FeatureSettings(sample_rate=1000, clip_duration_ms=100, upper_edge_hertz=500.0)
@@ -94,6 +95,20 @@ def test_training_clips_of_the_defaults_never_change():
     """Else a run that an older release began would continue with other clips."""
     clips = b"".join(stream().clips(step)[0].tobytes() for step in range(1, 6))
     assert hashlib.sha1(clips).hexdigest() == "ab6488fe4799430a42e4c21185f8201ed30df605"
+
+
+def test_each_augmentation_gets_the_random_stream_of_its_name(monkeypatch):
+    drawn = {}
+
+    def draw_of(name):
+        return lambda rng, batch: drawn.update({name: rng.random_sample(3)}) or augment.Augmentation()
+
+    names = ("time_shift", "attenuation", "speed")
+    monkeypatch.setattr(augment, "AUGMENTATIONS", {name: draw_of(name) for name in names})
+    stream(seed=3).batch(5)
+    for name in names:
+        wanted = batches.rng_of(3, batches._AUGMENT, 5, *augment.stream_key(name)).random_sample(3)
+        np.testing.assert_array_equal(drawn[name], wanted)
 
 
 @pytest.mark.parametrize("threads", [1, 2, 7])
