@@ -52,6 +52,9 @@ class PrepareSettings:
             )
 
 
+SPEED_STEP = 2.5  # percent between two speeds that a clip may have
+
+
 @dataclass(frozen=True)
 class DataSettings:
     """Which clips a network is trained on, and how they are changed."""
@@ -78,6 +81,29 @@ class DataSettings:
         0.0, "Each clip is made quieter by up to this many decibels, so that quiet recordings are recognized, too.",
         minimum=0, maximum=90,
     )
+    noise_snr_db: Tuple[float, ...] = setting(
+        (), "Lowest and highest signal-to-noise ratio of background noise, in decibels; replaces --background-volume.",
+    )
+    speed_percentage: float = setting(
+        0.0, "Each clip is made faster or slower by up to this many percent, in steps of %g." % SPEED_STEP,
+        minimum=0, maximum=50,
+    )
+    room_frequency: float = setting(
+        0.0, "Fraction of the clips that get the reverberation of a room.", minimum=0, maximum=1
+    )
+    microphone_frequency: float = setting(
+        0.0, "Fraction of the clips that sound like a cheap microphone: muffled, thin or clipped.", minimum=0, maximum=1
+    )
+    time_masks: int = setting(
+        0, "Masks over neighbouring frames of the features (SpecAugment).", minimum=0, maximum=100
+    )
+    time_mask_frames: int = setting(0, "Largest width of such a mask, in frames.", minimum=0, maximum=100000)
+    frequency_masks: int = setting(
+        0, "Masks over neighbouring channels of the features (SpecAugment).", minimum=0, maximum=100
+    )
+    frequency_mask_channels: int = setting(
+        0, "Largest width of a mask over channels, in channels.", minimum=0, maximum=100000
+    )
     sampling: str = setting(
         "epoch",
         "epoch: each epoch has every keyword clip once, and new clips of other words, evenly over the words; "
@@ -93,6 +119,31 @@ class DataSettings:
                 "--validation-percentage and --testing-percentage add up to %g" % held_back,
                 "leave something to train on",
             )
+        if self.noise_snr_db:
+            self._check_noise_snr_db()
+        if 0 < self.speed_percentage < SPEED_STEP:
+            raise KwsError(
+                "--speed-percentage %g has no effect, because speeds differ by %g %%"
+                % (self.speed_percentage, SPEED_STEP),
+                "choose 0, or at least %g" % SPEED_STEP,
+            )
+        for masks, width in (("time_masks", "time_mask_frames"), ("frequency_masks", "frequency_mask_channels")):
+            if getattr(self, masks) and not getattr(self, width):
+                raise KwsError(
+                    "%s %d has no effect without %s" % (flag_of(masks), getattr(self, masks), flag_of(width)),
+                    "add %s, or leave both out" % flag_of(width),
+                )
+
+    def _check_noise_snr_db(self):
+        shown = ",".join("%g" % one for one in self.noise_snr_db)
+        if len(self.noise_snr_db) != 2:
+            raise KwsError(
+                "--noise-snr-db %s is not two numbers" % shown, "give the lowest and the highest ratio, as in -5,20"
+            )
+        if self.noise_snr_db[0] > self.noise_snr_db[1]:
+            raise KwsError("--noise-snr-db %s begins with the higher ratio" % shown, "give the lower one first")
+        if max(map(abs, self.noise_snr_db)) > 100:
+            raise KwsError("--noise-snr-db %s is out of range" % shown, "choose ratios from -100 to 100 decibels")
 
 
 def unknown_percentage_for(keyword_count: int) -> float:

@@ -25,7 +25,7 @@ def one(samples, start, drawn):
 
 def drawn_from(seed, silent, settings, backgrounds, kind):
     """What one kind of augmentation draws for clips of a training batch."""
-    batch = augment.Batch(silent, [recording(500, number) for number in range(backgrounds)], RATE, settings)
+    batch = augment.Batch(silent, [recording(500, number) for number in range(backgrounds)], RATE, CLIP, settings)
     return kind.draw(np.random.RandomState(seed), batch)
 
 
@@ -113,7 +113,7 @@ def stream_of(name):
 
 def batch(count=10):
     background = [recording(500, number) for number in range(3)]
-    return augment.Batch(np.arange(count) % 4 == 0, background, RATE, DataSettings(time_shift_ms=5.0))
+    return augment.Batch(np.arange(count) % 4 == 0, background, RATE, CLIP, DataSettings(time_shift_ms=5.0))
 
 
 def clips_and_features(drawn, count=10):

@@ -10,6 +10,7 @@ import pytest
 from kwscli.data import batches
 from kwscli.errors import KwsError
 from kwscli.settings import DataSettings, EvaluationSettings
+from kwscli.sound import augment
 from kwscli.sound.feature_settings import FeatureSettings
 
 FEATURES = FeatureSettings(sample_rate=1000, clip_duration_ms=100, upper_edge_hertz=500.0)
@@ -74,6 +75,42 @@ def test_a_batch_depends_on_seed_and_step_only():
     assert not np.array_equal(wanted[1][0], wanted[2][0])
 
 
+AUGMENTED = dict(
+    noise_snr_db=(-5.0, 20.0), speed_percentage=15.0, room_frequency=0.5, microphone_frequency=0.5, attenuation_db=6.0,
+    time_masks=2, time_mask_frames=1, frequency_masks=2, frequency_mask_channels=3,
+)
+
+
+def test_augmented_batches_depend_on_seed_and_step_only():
+    wanted = {step: stream(**AUGMENTED).batch(step) for step in range(1, 20)}
+    threaded = batches.Ahead(stream(**AUGMENTED).batch, reversed(range(1, 20)), 3, 5)
+    for step, (features, targets) in zip(reversed(range(1, 20)), threaded):
+        np.testing.assert_array_equal(features, wanted[step][0])
+        np.testing.assert_array_equal(targets, wanted[step][1])
+        np.testing.assert_array_equal(targets, stream().batch(step)[1])
+        assert np.isfinite(features).all() and not np.array_equal(features, stream().batch(step)[0])
+
+
+def test_training_clips_of_the_defaults_never_change():
+    """Else a run that an older release began would continue with other clips."""
+    clips = b"".join(stream().clips(step)[0].tobytes() for step in range(1, 6))
+    assert hashlib.sha1(clips).hexdigest() == "ab6488fe4799430a42e4c21185f8201ed30df605"
+
+
+def test_each_augmentation_gets_the_random_stream_of_its_name(monkeypatch):
+    drawn = {}
+
+    def draw_of(name):
+        return lambda rng, batch: drawn.update({name: rng.random_sample(3)}) or augment.Augmentation()
+
+    names = ("time_shift", "attenuation", "speed")
+    monkeypatch.setattr(augment, "AUGMENTATIONS", {name: draw_of(name) for name in names})
+    stream(seed=3).batch(5)
+    for name in names:
+        wanted = batches.rng_of(3, batches._AUGMENT, 5, *augment.stream_key(name)).random_sample(3)
+        np.testing.assert_array_equal(drawn[name], wanted)
+
+
 @pytest.mark.parametrize("threads", [1, 2, 7])
 def test_threads_and_lookahead_change_nothing(threads):
     steps = range(1, 40)
@@ -116,11 +153,11 @@ def test_ahead_is_closed_while_another_thread_waits_for_it():
     assert seen == list(range(len(seen))) and next(computed, "closed") == "closed"
 
 
-@pytest.mark.parametrize("sampling", ["epoch", "reference"])
+@pytest.mark.parametrize("values", [{"sampling": "epoch"}, {"sampling": "reference"}, AUGMENTED])
 @pytest.mark.parametrize("rank_count", [2, 4])
-def test_the_parts_of_all_ranks_are_the_global_batch(sampling, rank_count):
-    whole = stream(batch_size=8, sampling=sampling)
-    parts = [stream(batch_size=8 // rank_count, rank=rank, rank_count=rank_count, sampling=sampling)
+def test_the_parts_of_all_ranks_are_the_global_batch(values, rank_count):
+    whole = stream(batch_size=8, **values)
+    parts = [stream(batch_size=8 // rank_count, rank=rank, rank_count=rank_count, **values)
              for rank in range(rank_count)]
     for step in (1, 2, 30):
         clips, targets = zip(*(part.clips(step) for part in parts))

@@ -124,6 +124,14 @@ def test_phases(planned, flags, wanted):
     assert (job["learning_rate"], job["how_many_training_steps"]) == wanted
 
 
+def test_augmentations(planned):
+    job = planned(*"--noise_snr_db -5 20 --speed_percentage 15 --time_masks 2 --time_mask_frames 9".split())
+    assert (job["noise_snr_db"], job["speed_percentage"]) == ((-5, 20), 15)
+    assert (job["time_masks"], job["time_mask_frames"], job["frequency_masks"]) == (2, 9, 0)
+    job = planned(*"--noise-snr-db=-5,20 --background-volume 0.1 --sampling reference".split())
+    assert (job["noise_snr_db"], job["background_volume"]) == ((-5, 20), 0.1)  # the volume is that of silence
+
+
 @pytest.mark.parametrize("flag", ["check_nans", "over_dump", "data_dump_flag", "profiling"])
 @pytest.mark.parametrize("spelt, wanted", [
     ("--%s", True), ("--%s True", True), ("--%s False", False), ("--%s=true", True), ("--%s=0", False),
@@ -169,6 +177,12 @@ def test_words_may_have_spaces_where_commas_separate_them(planned, words, expect
      "_silence_ and _unknown_ itself"),
     ("--wanted_words ,", 2, "',' is not a list of words; separate them by commas"),
     ("--check_nans maybe", 2, "Error: Got unexpected extra argument (maybe)"),
+    ("--time_masks 2 --time_mask_frames 60", 1,
+     "Error: --time-mask-frames 60 is too wide for the features, which have 49 frames; choose at most 48"),
+    ("--noise_snr_db -5,20 --background_volume 0.2", 1,
+     "Error: --background-volume 0.2 has no effect with --noise-snr-db; leave one of them out"),
+    ("--noise_snr_db nan,20", 1, "Error: --noise-snr-db is nan; give a finite number"),
+    ("--room_frequency 1.5", 2, "1.5 is not in the range 0<=x<=1."),
     ("--precision_mode float8", 2, "'float8' is not one of"),
     ("--start_checkpoint nowhere", 1, "Error: there is no checkpoint nowhere"),
     ("--batch_sise 3", 2, "--batch-size"),

@@ -56,6 +56,13 @@ def test_the_learning_rate_follows_the_phases():
     (FeatureSettings, {"sample_rate": 4000}, "filters cannot go from 20 to 4000 Hz at 4000 samples per second"),
     (FeatureSettings, {"features": "log_mel", "upper_edge_hertz": 8001.0}, "filters cannot go from 20 to 8001 Hz"),
     (DataSettings, {"validation_percentage": 60.0, "testing_percentage": 40.0}, "add up to 100; leave something"),
+    (DataSettings, {"noise_snr_db": (5.0,)}, "--noise-snr-db 5 is not two numbers; give the lowest and the highest"),
+    (DataSettings, {"noise_snr_db": (1.0, 2.0, 3.0)}, "--noise-snr-db 1,2,3 is not two numbers"),
+    (DataSettings, {"noise_snr_db": (20.0, -5.0)}, "--noise-snr-db 20,-5 begins with the higher ratio; give"),
+    (DataSettings, {"noise_snr_db": (0.0, 1e3)}, "--noise-snr-db 0,1000 is out of range; choose ratios from"),
+    (DataSettings, {"speed_percentage": 1.0}, "--speed-percentage 1 has no effect, .* 2.5 %; choose 0, or at"),
+    (DataSettings, {"time_masks": 2}, "--time-masks 2 has no effect without --time-mask-frames; add --time-mask-f"),
+    (DataSettings, {"frequency_masks": 1}, "--frequency-masks 1 has no effect without --frequency-mask-channels"),
     (TrainSettings, {"how_many_training_steps": (10,)}, r"3 phases .*--how-many-training-steps has 1 \(10\); give"),
     (TrainSettings, {"learning_rate": (0.1, 0.1, 0.0)}, "must be greater than zero in every phase"),
     (TrainSettings, {"how_many_training_steps": (5, -1, 5)}, "must be greater than zero in every phase"),
@@ -65,11 +72,10 @@ def test_what_cannot_be_is_refused(settings_class, values, message):
         settings_class(**values)
 
 
-@pytest.mark.parametrize("settings_class", CLASSES)
-def test_json_and_back(settings_class):
-    original = settings_class()
+@pytest.mark.parametrize("original", [cls() for cls in CLASSES] + [DataSettings(noise_snr_db=(-5.0, 20.0))])
+def test_json_and_back(original):
     text = json.dumps(settings.to_json(original))
-    assert settings.from_json(settings_class, json.loads(text), "model.json") == original
+    assert settings.from_json(type(original), json.loads(text), "model.json") == original
 
 
 def test_a_setting_that_is_not_known_names_the_file():

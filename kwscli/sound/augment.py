@@ -4,40 +4,19 @@ To add one, write a subclass of `Augmentation` and put its `draw` into the table
 `DataSettings`; code outside this package keeps its own, and puts its `draw` into the table before training starts.
 """
 import zlib
-from typing import Callable, NamedTuple, Optional, Sequence, Tuple, Union
+from typing import Callable, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
-from ..settings import DataSettings
+from .acoustics import Microphone, Room
+from .augmentation import Augmentation, Batch
+from .spec_augment import FrequencyMasks, TimeMasks
+from .speed import Speed
 
+# Digital silence takes noise as if it had this power; noise at a ratio to nothing would be nothing.
+LEAST_POWER = 1e-8
 # Share of the clips of silence that get no background noise, because a muted microphone is silence too.
 DIGITAL_SILENCE = 0.2
-
-
-class Batch(NamedTuple):
-    """What an augmentation may look at when it is drawn: the clips of all workers in one training step."""
-
-    silent: np.ndarray  # [n] bool: which clips are silence
-    background: Sequence[np.ndarray]  # background recordings, int16 [samples]
-    sample_rate: int
-    settings: DataSettings
-
-
-class Augmentation:
-    """What was drawn for each clip of a batch. A subclass overrides one of these methods (or more of them).
-
-    row: the clip's place in the batch.
-    """
-
-    def recording(self, row: int, samples: np.ndarray, start: int) -> Tuple[np.ndarray, int]:
-        """The recording, int16, and the sample at which its clip starts. Is not called for clips of silence."""
-        return samples, start
-
-    def clip(self, row: int, clip: np.ndarray) -> None:
-        """Change a clip [clip_samples] float32 in place; it must stay in [-1, 1]."""
-
-    def features(self, row: int, features: np.ndarray) -> None:
-        """Change the features [frame_count, channel_count] float32 of a clip in place."""
 
 
 class TimeShift(Augmentation):
@@ -59,12 +38,15 @@ class BackgroundNoise(Augmentation):
     """Mixes a clip with a part of a background recording. A clip of silence is nothing else than such a part."""
 
     def __init__(
-        self, background: Sequence[np.ndarray], volumes: np.ndarray, noises: np.ndarray, positions: np.ndarray
+        self, background: Sequence[np.ndarray], volumes: np.ndarray, noises: np.ndarray, positions: np.ndarray,
+        ratios: Optional[np.ndarray] = None,
     ) -> None:
         self.background = background  # recordings, int16 [samples]
         self.volumes = volumes  # [n] factor; 0 means no noise
         self.noises = noises  # [n] index of the background recording
         self.positions = positions  # [n] place in that recording, from 0 to 1
+        # [n] power of the clip / power of its noise, where that is given instead of the volume; else 0
+        self.ratios = np.zeros(len(volumes)) if ratios is None else ratios
 
     @classmethod
     def draw(cls, rng: np.random.RandomState, batch: Batch) -> "BackgroundNoise":
@@ -74,21 +56,31 @@ class BackgroundNoise(Augmentation):
         chance, volumes = rng.random_sample(count), rng.random_sample(count)
         noises, positions = rng.randint(max(1, len(batch.background)), size=count), rng.random_sample(count)
         noisy, loudest = chance < settings.background_frequency, np.full(count, settings.background_volume)
+        ratios = np.zeros(count)
+        if settings.noise_snr_db:
+            lowest, highest = settings.noise_snr_db
+            ratios = np.power(10, (lowest + volumes * (highest - lowest)) / 10)
+            ratios[batch.silent | ~noisy | (len(batch.background) == 0)] = 0.0
+            noisy = noisy & batch.silent
         if settings.sampling == "epoch":
             noisy = np.where(batch.silent, chance >= DIGITAL_SILENCE, noisy)
             loudest[batch.silent] = 1.0
         volumes = np.where(noisy & (len(batch.background) > 0), volumes * loudest, 0.0)
-        return cls(batch.background, volumes, noises, positions)
+        return cls(batch.background, volumes, noises, positions, ratios)
 
     def clip(self, row: int, clip: np.ndarray) -> None:
-        if not self.volumes[row]:
-            return
+        if self.volumes[row]:
+            piece = self._piece(row, len(clip))
+            clip[: len(piece)] += piece * np.float32(self.volumes[row] / 32768)
+            if max(clip.max(), -clip.min()) > 1:  # seldom; to look is cheaper than to clip
+                np.clip(clip, -1, 1, out=clip)
+        elif self.ratios[row]:
+            _mix(clip, self._piece(row, len(clip)) * np.float32(1 / 32768), self.ratios[row])
+
+    def _piece(self, row, count):
         noise = self.background[self.noises[row]]
-        begin = int(self.positions[row] * max(1, len(noise) - len(clip) + 1))
-        piece = noise[begin : begin + len(clip)]
-        clip[: len(piece)] += piece * np.float32(self.volumes[row] / 32768)
-        if max(clip.max(), -clip.min()) > 1:  # seldom; to look is cheaper than to clip
-            np.clip(clip, -1, 1, out=clip)
+        begin = int(self.positions[row] * max(1, len(noise) - count + 1))
+        return noise[begin : begin + count]
 
 
 class Attenuation(Augmentation):
@@ -108,11 +100,17 @@ class Attenuation(Augmentation):
         clip *= self.factors[row]
 
 
-# Applied in this order. {name: draw(random numbers, batch) -> Augmentation}
+# {name: draw(random numbers, batch) -> Augmentation}, applied in this order: all of them to recordings, then to clips,
+# then to features. Frequency masks come first, because they do not change the means of the channels.
 AUGMENTATIONS = {
     "time_shift": TimeShift.draw,
+    "speed": Speed.draw,
+    "room": Room.draw,
     "background_noise": BackgroundNoise.draw,
+    "microphone": Microphone.draw,
     "attenuation": Attenuation.draw,
+    "frequency_masks": FrequencyMasks.draw,
+    "time_masks": TimeMasks.draw,
 }
 
 
@@ -161,7 +159,10 @@ class Drawn:
 
 
 def draw(stream_of: Callable[[str], np.random.RandomState], batch: Batch) -> Drawn:
-    """Draw every augmentation for a batch. stream_of: name of an augmentation -> its random numbers."""
+    """Draw every augmentation for a batch.
+
+    stream_of: name of an augmentation -> its random numbers, which are its own until the next name is asked for.
+    """
     return Drawn([one(stream_of(name), batch) for name, one in AUGMENTATIONS.items()], np.arange(len(batch.silent)))
 
 
@@ -172,6 +173,17 @@ def for_evaluation(rng: np.random.RandomState, silent: np.ndarray, background: S
     volumes = np.where(silent & (len(background) > 0), volumes, 0.0)
     noises = rng.randint(max(1, len(background)), size=count)
     return Drawn([BackgroundNoise(background, volumes, noises, rng.random_sample(count))], np.arange(count))
+
+
+def _mix(clip, noise, ratio):
+    """Add noise whose power has this ratio to that of the clip. A sum that would be clipped becomes quieter."""
+    power, noise_power = (np.dot(one, one) / len(one) for one in (clip, noise))
+    if noise_power:
+        noise *= np.float32(np.sqrt(max(power, LEAST_POWER) / ratio / noise_power))
+        clip[: len(noise)] += noise
+        peak = max(clip.max(), -clip.min())
+        if peak > 1:
+            clip /= peak
 
 
 def _place(clip, recording, begin):

@@ -13,7 +13,7 @@ from ..models import costs
 from ..runs import run_directory
 from ..runs.description import Description, versions
 from ..settings import KEYWORDS, DataSettings, PrepareSettings, TrainSettings, flag_of, pick, unknown_percentage_for
-from ..sound import feature_settings
+from ..sound import feature_settings, spec_augment
 from ..workers import cluster
 
 
@@ -71,6 +71,7 @@ def plan(values: Dict[str, Any]) -> Job:
         DataSettings, values, **dict({"unknown_percentage": unknown_percentage_for(keyword_count)}, **recipe.data)
     )
     features = feature_settings.chosen(values, dict(size.feature_settings, **recipe.features))
+    _check_augmentation(values, data, features)
     train = _with_full_paths(pick(TrainSettings, values, **recipe.train))
     costs.count(architecture, size.model_size_info, features, len(labels.labels_of(data.wanted_words)))
     teachers = tuple(_check_teacher(path, labels.labels_of(data.wanted_words), features) for path in train.teacher)
@@ -117,6 +118,20 @@ def _check_teacher(path, wanted_labels, features):
             raise KwsError("the teacher %s has %s %s, but this training has %s" % (path, flag_of(name), there, here),
                            "name a teacher of the same clips")
     return files.sha256_of(classifiers.weights_file(path))
+
+
+def _check_augmentation(values, data, features):
+    """Refuse augmentations that the features are too small for, and flags that another one replaces."""
+    spec_augment.check(data, features)
+    volume = values["background_volume"]
+    if volume is not None and data.noise_snr_db and data.sampling == "epoch":
+        raise KwsError(
+            "--background-volume %g has no effect with --noise-snr-db" % volume, "leave one of them out"
+        )
+    for masks, width in (("time_masks", "time_mask_frames"), ("frequency_masks", "frequency_mask_channels")):
+        if values[width] and not getattr(data, masks):
+            raise KwsError("%s %d has no effect without %s" % (flag_of(width), values[width], flag_of(masks)),
+                           "add %s 1, or more" % flag_of(masks))
 
 
 def _check_start(path, run_path, overwrite):
