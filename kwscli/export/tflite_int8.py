@@ -14,6 +14,8 @@ from ..data import dataset
 from ..data.batches import EvaluationSet
 from ..errors import KwsError
 from ..metrics import Result
+from ..models.quantization import FEATURES_RANGE
+from ..runs import checkpoint
 from ..runs.description import Description
 from ..sound.features import features as features_of
 from . import frozen_graph, tflite
@@ -43,12 +45,22 @@ def write(path: str, description: Description, prefix: str) -> None:
     features = features_of(clips, description.features)
     graph_def = frozen_graph.frozen(description, prefix, frozen_graph.features_input)
     best = None
-    for floor in sorted(set(np.percentile(features, FLOOR_PERCENTAGES))):
-        content = _converted(graph_def, np.maximum(features, floor), description)
+    for low, high in _ranges(description, prefix, features):
+        content = _converted(graph_def, np.clip(features, low, high), description)
         difference = np.abs(runtime.scores_of(runtime.interpreter(content, path), features) - wanted).mean()
         if best is None or difference < best[0]:
             best = difference, content
     tflite.save(path, best[1], description)
+
+
+def _ranges(description, prefix, features):
+    """The ranges that the features may be limited to: the one of the training, or several to try."""
+    if description.train.quantize:
+        weights = checkpoint.values(prefix)
+        name = "%s/%s" % (description.architecture, FEATURES_RANGE)
+        return [tuple(weights[name + end] for end in ("_low", "_high"))]
+    floors = np.percentile(features, FLOOR_PERCENTAGES).astype(np.float32)
+    return [(floor, np.inf) for floor in sorted(set(floors))]
 
 
 def _converted(graph_def, features, description):
@@ -76,14 +88,13 @@ def check(exported: Classifier, original: Classifier, description: Description) 
     targets = clips.targets[rows]
     before, after = (Result.of(description.labels, targets, scores).accuracy for scores in (theirs, mine))
     equal = float(np.mean(theirs.argmax(axis=1) == mine.argmax(axis=1)))
-    if before - after > LOSS_ALLOWED or equal < AGREEMENT_WANTED:
-        say(
-            "Warning: 8-bit integers cost %.1f points of accuracy, and %.1f %% of the answers are others; train with "
-            "--quantize." % (100 * (before - after), 100 * (1 - equal))
-        )
-    return "accuracy %.1f %%, that of the checkpoint %.1f %%, %.1f %% equal answers on %d %s clips" % (
+    told = "accuracy %.1f %%, that of the checkpoint %.1f %%, %.1f %% equal answers on %d %s clips" % (
         100 * after, 100 * before, 100 * equal, len(targets), split
     )
+    if before - after > LOSS_ALLOWED or equal < AGREEMENT_WANTED:
+        advice = "a larger --quantize-percentage" if description.train.quantize else "--quantize"
+        say("Warning: 8-bit integers change the answers of this network: %s. Train with %s." % (told, advice))
+    return told
 
 
 def _clips_of(description, split):
