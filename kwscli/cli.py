@@ -24,7 +24,7 @@ def _data_path(default=None, otherwise="the folder that the run was trained on")
 
 _checkpoint = click.option(
     "--checkpoint", metavar="PATH",
-    help="A run directory (its best checkpoint), a checkpoint, or a frozen graph (.pb).  "
+    help="A run directory (its best checkpoint), a checkpoint, or a frozen network (.pb, .tflite).  "
     "[default: the newest run under output/]"
 )
 _labels = click.option("--labels", metavar="FILE", help="The labels of a .pb graph that does not contain them.")
@@ -220,9 +220,7 @@ def freeze(checkpoint, formats, output, data_path, as_json):
         _print_json([one._asdict() for one in written])
         return
     for one in written:
-        click.echo("%s  %s, %d bytes, scores within %.1g of the checkpoint's" % (
-            one.path, one.summary, one.size, one.difference
-        ))
+        click.echo("%s  %s, %d bytes, %s" % (one.path, one.summary, one.size, one.check))
     for one in written:
         if one.note:
             click.echo(one.note)

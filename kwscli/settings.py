@@ -216,6 +216,13 @@ class TrainSettings:
         2.0, "Logits of the network and its teachers are divided by this before they are compared.", minimum=0.1,
         maximum=100,
     )
+    quantize: bool = setting(
+        False, "Train for 8-bit integers: round weights and activations as --format tflite-int8 of kws freeze does, in "
+        "the last part of the training.",
+    )
+    quantize_percentage: float = setting(
+        20.0, "Share of the steps, in percent, that round with --quantize.", minimum=0, maximum=100
+    )
     eval_step_interval: int = setting(400, "Validate every this many steps.", minimum=1)
     save_interval: int = setting(400, "Save a checkpoint every this many steps.", minimum=1)
     seed: int = setting(59185, "Determines the first weights and every batch.", minimum=0, maximum=2 ** 31 - 1)
@@ -241,6 +248,15 @@ class TrainSettings:
                 "--warm-up-percentage %g has no effect on --schedule phases" % self.warm_up_percentage,
                 "leave it out, or add --schedule cosine",
             )
+        if not self.quantize and self.quantize_percentage != type(self).quantize_percentage:
+            raise KwsError(
+                "--quantize-percentage %g has no effect without --quantize" % self.quantize_percentage,
+                "leave it out, or add --quantize true",
+            )
+        if self.quantize and not self.quantize_percentage:
+            raise KwsError(
+                "--quantize-percentage 0 leaves no step that rounds", "raise it, or leave --quantize out"
+            )
         if self.warm_up_steps >= self.step_count:
             raise KwsError(
                 "--warm-up-percentage %g leaves no step for the schedule after the warm-up" % self.warm_up_percentage,
@@ -256,6 +272,11 @@ class TrainSettings:
     def warm_up_steps(self) -> int:
         """Steps in which the learning rate grows."""
         return int(self.step_count * self.warm_up_percentage / 100)
+
+    @property
+    def steps_before_rounding(self) -> int:
+        """Steps after which a training with --quantize rounds weights and activations; 0 without --quantize."""
+        return int(self.step_count * (1 - self.quantize_percentage / 100)) if self.quantize else 0
 
     def rate_at(self, step: int) -> float:
         """The learning rate of a step, counted from 1."""
@@ -278,6 +299,8 @@ class TrainSettings:
     def extends(self, other: "TrainSettings") -> bool:
         """Whether this schedule has more steps than another one, and the same learning rate in each of its steps."""
         if "cosine" in (self.schedule, other.schedule):  # the rates of all steps depend on the number of steps
+            return False
+        if self.quantize or other.quantize:  # the steps that round depend on it, too
             return False
         ends = list(itertools.accumulate(self.how_many_training_steps))
         ends += itertools.accumulate(other.how_many_training_steps)

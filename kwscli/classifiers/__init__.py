@@ -12,7 +12,7 @@ from ..errors import KwsError
 from ..runs import run_directory
 from .classifier import Classifier, Weights
 
-BY_SUFFIX = {".pb": "kwscli.classifiers.frozen_graph"}
+BY_SUFFIX = {".pb": "kwscli.classifiers.frozen_graph", ".tflite": "kwscli.classifiers.tflite"}
 OTHERWISE = "kwscli.classifiers.checkpoint"
 
 

@@ -8,8 +8,12 @@ To add one, write a module with
         writes the network of a checkpoint to a file
     note(path) -> str
         optional: what to do with the file
+    check(exported, original, description) -> str
+        optional: compares the file's Classifier with that of the checkpoint and says how they agree in one line;
+        raises a KwsError if the file must not be kept
 
-and put its name below. The file counts when `classifiers.open` opens it and its scores are those of the checkpoint.
+and put its name below. The file counts when `classifiers.open` opens it and its scores are those of the checkpoint. The
+scores of a format with its own check() may differ.
 """
 import importlib
 from types import ModuleType
@@ -17,7 +21,12 @@ from typing import Dict, Sequence
 
 from ..errors import KwsError
 
-FORMATS: Dict[str, str] = {"pb": "kwscli.export.pb", "pb-features": "kwscli.export.pb_features"}
+FORMATS: Dict[str, str] = {
+    "pb": "kwscli.export.pb",
+    "pb-features": "kwscli.export.pb_features",
+    "tflite": "kwscli.export.tflite",
+    "tflite-int8": "kwscli.export.tflite_int8",
+}
 DEFAULT_FORMATS = ("pb", "pb-features")
 ALL = "all"
 

@@ -1,4 +1,5 @@
 """`kws freeze`: a checkpoint -> files of the chosen formats, each checked before it counts."""
+import dataclasses
 import os
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence
 
@@ -27,6 +28,7 @@ class Exported(NamedTuple):
     summary: str
     size: int
     difference: float
+    check: str  # how it agrees with the checkpoint, in one line
     note: str  # what to do with it, "" for nothing in particular
 
 
@@ -46,10 +48,10 @@ def freeze(
     description, prefix = run_directory.resolve(path)
     stem = _stem(output or os.path.dirname(prefix) or ".", description.architecture)
     os.makedirs(os.path.dirname(stem) or ".", exist_ok=True)
-    clips = _clips_to_check(description, data_path or description.data_path)
+    description = dataclasses.replace(description, data_path=data_path or description.data_path)
+    clips = _clips_to_check(description)
     with classifiers.open(prefix) as original:
-        wanted = original.scores(clips)
-    written = [_write_checked(stem, name, description, prefix, clips, wanted) for name in formats]
+        written = [_write_checked(stem, name, description, original, clips) for name in formats]
     write_labels(stem + "_labels.txt", description.labels)
     return written
 
@@ -62,29 +64,40 @@ def settings_of(path: Optional[str]) -> Dict[str, Any]:
 
 
 def _stem(output, name):
-    """What the names of all files begin with: FILE of FILE.pb, or `name` in a folder."""
+    """What the names of all files begin with: FILE of FILE.pb or FILE.tflite, or `name` in a folder."""
     if os.path.isdir(output) or output.endswith(os.sep):
         return os.path.join(output, name)
-    return output[:-3] if output.endswith(".pb") else output
+    stem, suffix = os.path.splitext(output)
+    return stem if suffix in classifiers.BY_SUFFIX else output
 
 
-def _write_checked(stem, name, description, prefix, clips, wanted):
-    """Write one format beside its place, compare its scores, and move it to its place."""
+def _write_checked(stem, name, description, original, clips):
+    """Write one format beside its place, compare it with the checkpoint's Classifier, and move it to its place."""
     with imports.guarded():
         module = load(name)
     path = stem + module.SUFFIX
     with files.replacing_path(path) as part:
-        module.write(part, description, prefix)
+        module.write(part, description, original.path)
         with classifiers.open(part) as exported:
-            difference = float(np.abs(exported.scores(clips) - wanted).max())
-        if not difference <= TOLERANCE:
-            raise KwsError("the scores of %s are not those of the checkpoint: they differ by %.2g" % (path, difference))
+            difference = float(np.abs(exported.scores(clips) - original.scores(clips)).max())
+            if hasattr(module, "check"):
+                check = module.check(exported, original, description)
+            else:
+                check = _check_scores(path, difference)
     note = module.note(path) if hasattr(module, "note") else ""
-    return Exported(path, name, module.SUMMARY, os.path.getsize(path), difference, note)
+    return Exported(path, name, module.SUMMARY, os.path.getsize(path), difference, check, note)
 
 
-def _clips_to_check(description, data_path):
+def _check_scores(path, difference):
+    """Refuse a file whose scores are not those of the checkpoint -> one line that says how they agree."""
+    if not difference <= TOLERANCE:
+        raise KwsError("the scores of %s are not those of the checkpoint: they differ by %.2g" % (path, difference))
+    return "scores within %.1g of the checkpoint's" % difference
+
+
+def _clips_to_check(description):
     """Real clips where the data of the run is still there, else noise."""
+    data_path = description.data_path
     if data_path and dataset.is_prepared(data_path):
         clips = EvaluationSet(dataset.load(data_path), description.data.wanted_words, description.features, "testing")
         if len(clips):

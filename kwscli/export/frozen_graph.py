@@ -5,7 +5,7 @@ from typing import Callable
 
 import tensorflow.compat.v1 as tf
 
-from ..classifiers.frozen_graph import DESCRIPTION_ATTRIBUTE, OUTPUT
+from ..classifiers.frozen_graph import DESCRIPTION_ATTRIBUTE, FEATURES_INPUT, OUTPUT
 from ..models import network
 from ..runs import checkpoint
 from ..runs.description import Description
@@ -23,11 +23,7 @@ def write(
 
     source: the name of the input node. input_of: adds that node to the current graph and returns the features.
     """
-    with tf.Graph().as_default() as graph:
-        features = tf.reshape(input_of(description.features), (1,) + description.features.shape)
-        tf.nn.softmax(network.logits_of(description, features, training=False), name=OUTPUT)
-    with contextlib.closing(checkpoint.restored_session(graph, description, prefix)) as session:
-        graph_def = tf.graph_util.convert_variables_to_constants(session, graph.as_graph_def(), [OUTPUT])
+    graph_def = frozen(description, prefix, input_of)
     for node in graph_def.node:
         for name in YOUNG_ATTRIBUTES:
             node.attr.pop(name, None)
@@ -36,3 +32,19 @@ def write(
             node.attr[DESCRIPTION_ATTRIBUTE].s = text.encode("utf-8")
     with open(path, "wb") as file:
         file.write(graph_def.SerializeToString(deterministic=True))
+
+
+def frozen(
+    description: Description, prefix: str, input_of: Callable[[FeatureSettings], tf.Tensor]
+) -> "tf.GraphDef":
+    """The network with the weights of a checkpoint as constants. `input_of` is as in `write`."""
+    with tf.Graph().as_default() as graph:
+        features = tf.reshape(input_of(description.features), (1,) + description.features.shape)
+        tf.nn.softmax(network.logits_of(description, features, training=False), name=OUTPUT)
+    with contextlib.closing(checkpoint.restored_session(graph, description, prefix)) as session:
+        return tf.graph_util.convert_variables_to_constants(session, graph.as_graph_def(), [OUTPUT])
+
+
+def features_input(settings: FeatureSettings) -> tf.Tensor:
+    """An `input_of` for the features of one clip: a placeholder [1, feature_count]."""
+    return tf.placeholder(tf.float32, (1, settings.feature_count), name=FEATURES_INPUT)

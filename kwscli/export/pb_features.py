@@ -1,8 +1,6 @@
 """A frozen graph without its features, as Ascend's `atc` wants it: `fingerprint_input` -> `labels_softmax`."""
 import os
 
-import tensorflow.compat.v1 as tf
-
 from ..classifiers.frozen_graph import FEATURES_INPUT, OUTPUT, read
 from ..runs.description import Description
 from . import frozen_graph
@@ -14,11 +12,7 @@ SOC_VERSION = "Ascend310"
 
 def write(path: str, description: Description, prefix: str) -> None:
     """Write the graph, which takes features [1, feature_count] and gives scores [1, label_count]."""
-    frozen_graph.write(path, description, prefix, FEATURES_INPUT, _features)
-
-
-def _features(settings):
-    return tf.placeholder(tf.float32, (1, settings.feature_count), name=FEATURES_INPUT)
+    frozen_graph.write(path, description, prefix, FEATURES_INPUT, frozen_graph.features_input)
 
 
 def note(path: str) -> str:

@@ -4,11 +4,12 @@
 Tensors are [batch, height (time), width (frequency), channels], the order that TensorFlow's CPU kernels need.
 """
 import zlib
-from typing import ContextManager, Optional, Sequence, Tuple
+from typing import ContextManager, Optional, Sequence, Tuple, Union
 
 import tensorflow.compat.v1 as tf
 
 from . import shapes
+from .quantization import Floats, Quantization
 
 _DRAWN = 2 ** 24  # dropout draws integers below this
 
@@ -23,10 +24,16 @@ class GraphLayers:
     training: whether dropout is active and batch norm uses the statistics of the batch.
     dropout_rate: share of units to drop wherever the architecture has dropout; None means the rates of its paper.
     rank: number of the worker that trains; each worker drops other units.
+    quantization: rounds weights and the inputs of layers; it rounds what a kernel writes, such as the output of a
+    convolution with its batch norm and relu, where the next layer reads it.
     """
 
-    def __init__(self, training: bool, dropout_rate: Optional[float] = None, rank: int = 0) -> None:
+    def __init__(
+        self, training: bool, dropout_rate: Optional[float] = None, rank: int = 0,
+        quantization: Union[Floats, Quantization] = Floats(),
+    ) -> None:
         self.training = training
+        self._quantization = quantization
         self.dropout_rate, self._rank = dropout_rate, rank
         self._dropouts = 0
 
@@ -40,7 +47,7 @@ class GraphLayers:
 
     def reshape(self, x: tf.Tensor, shape: Sequence[int]) -> tf.Tensor:
         """x [batch, ...] -> [batch, *shape]."""
-        return tf.reshape(x, (-1,) + tuple(shape))
+        return self._quantization.same_values(tf.reshape(x, (-1,) + tuple(shape)), x)
 
     def conv(
         self, x: tf.Tensor, filters: int, kernel: Sequence[int], stride: Sequence[int] = (1, 1), padding: str = "SAME"
@@ -48,6 +55,7 @@ class GraphLayers:
         """2-D convolution: x [batch, h, w, c] -> [batch, h', w', filters]."""
         self._slide(x, kernel, stride, padding)
         weights = self._weights("weights", tuple(kernel) + (self.shape(x)[-1], filters))
+        x, weights = self._quantization.activations(x), self._quantization.weights(weights, per_channel=3)
         return tf.nn.conv2d(x, weights, strides=(1,) + tuple(stride) + (1,), padding=padding)
 
     def depthwise_conv(
@@ -60,6 +68,7 @@ class GraphLayers:
         """
         self._slide(x, kernel, stride, padding)
         weights = self._weights("weights", tuple(kernel) + (self.shape(x)[-1], 1))
+        x, weights = self._quantization.activations(x), self._quantization.weights(weights, per_channel=2)
         if dilation > 1:
             return self._dilated(x, weights, dilation)
         if stride[0] != stride[1]:
@@ -81,11 +90,12 @@ class GraphLayers:
 
     def pad_time(self, x: tf.Tensor, frames: int) -> tf.Tensor:
         """Add `frames` frames of zeros before and after: x [batch, h, w, c] -> [batch, h + 2 frames, w, c]."""
-        return self._pad(x, frames, frames)
+        return self._quantization.same_values(self._pad(x, frames, frames), x)
 
     def dense(self, x: tf.Tensor, units: int, bias: bool = True) -> tf.Tensor:
         """Fully connected: x [batch, n] -> [batch, units]."""
-        y = tf.matmul(x, self._weights("weights", (self.shape(x)[-1], units)))
+        weights = self._quantization.weights(self._weights("weights", (self.shape(x)[-1], units)))
+        y = tf.matmul(self._quantization.activations(x), weights)
         return self.bias(y) if bias else y
 
     def bias(self, x: tf.Tensor) -> tf.Tensor:
@@ -114,6 +124,7 @@ class GraphLayers:
         self, x: tf.Tensor, bands: int, decay: float = 0.96, epsilon: float = 0.001
     ) -> tf.Tensor:
         """Batch norm of each of `bands` frequency bands (arXiv 2103.13620): x [batch, h, w, c] -> same."""
+        x = self._quantization.activations(x)
         height, width, channels = self.shape(x)
         band_width = shapes.band_width(self._name(), (height, width), bands)
         shape = (bands, 1, channels)
@@ -131,29 +142,34 @@ class GraphLayers:
         return tf.nn.relu(x)
 
     def swish(self, x: tf.Tensor) -> tf.Tensor:
-        return x * tf.sigmoid(x)
+        x = self._quantization.activations(x)
+        return x * self._quantization.activations(tf.sigmoid(x))
 
     def add(self, x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
         """x + y, where the size of an axis of y may be 1."""
-        return x + y
+        return self._quantization.activations(x) + self._quantization.activations(y)
 
     def max_pool(self, x: tf.Tensor, size: Sequence[int]) -> tf.Tensor:
         """The maximum of each tile of `size`: x [batch, h, w, c] -> [batch, h / size, w / size, c], rounded up."""
         window = (1,) + tuple(size) + (1,)
-        return tf.nn.max_pool(x, ksize=window, strides=window, padding="SAME")
+        x = self._quantization.activations(x)
+        return self._quantization.same_values(tf.nn.max_pool(x, ksize=window, strides=window, padding="SAME"), x)
 
     def average_frequency(self, x: tf.Tensor) -> tf.Tensor:
         """The mean over frequency: x [batch, h, w, c] -> [batch, h, 1, c]."""
-        return tf.reduce_mean(x, axis=2, keepdims=True)
+        return tf.reduce_mean(self._quantization.activations(x), axis=2, keepdims=True)
 
     def global_average_pool(self, x: tf.Tensor) -> tf.Tensor:
         """The mean over time and frequency: x [batch, h, w, c] -> [batch, c]."""
-        return tf.reduce_mean(x, axis=(1, 2))
+        return tf.reduce_mean(self._quantization.activations(x), axis=(1, 2))
 
     def dropout(self, x: tf.Tensor, rate: float = 0.0, whole_channels: bool = False) -> tf.Tensor:
         """Drop this share of the units (or of the channels, if `whole_channels`) while training."""
         rate = rate if self.dropout_rate is None else self.dropout_rate
-        if not self.training or not rate:
+        if not rate:
+            return x
+        x = self._quantization.activations(x)
+        if not self.training:
             return x
         shape = (x.shape[0], 1, 1, x.shape[-1]) if whole_channels else x.shape
         # A function of (seed, rank, step), so that a resumed run drops the same units as an unbroken one. The state of
@@ -165,7 +181,7 @@ class GraphLayers:
         drawn = tf.random.stateless_uniform(
             shape, tf.stack([tf.constant(which, tf.int32), step]), maxval=_DRAWN, dtype=tf.int32
         )
-        return x * tf.cast(drawn >= round(rate * _DRAWN), x.dtype) / (1 - rate)
+        return self._quantization.same_values(x * tf.cast(drawn >= round(rate * _DRAWN), x.dtype) / (1 - rate), x)
 
     def lstm(
         self, x: tf.Tensor, units: int, projection: Optional[int] = None, peepholes: bool = False

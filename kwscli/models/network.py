@@ -1,11 +1,12 @@
 """A network as a TensorFlow graph. The graphs that train and that infer share its variables."""
 import dataclasses
-from typing import Any, Dict, List, NamedTuple, Optional
+from typing import Any, Dict, List, NamedTuple, Optional, Union
 
 import tensorflow.compat.v1 as tf
 
 from .. import models
 from .graph import GraphLayers
+from .quantization import Floats, Quantization
 
 
 class InferenceGraph(NamedTuple):
@@ -15,15 +16,21 @@ class InferenceGraph(NamedTuple):
     scores: tf.Tensor  # [batch, label_count], each row sums to 1
 
 
-def logits_of(description: Any, features: tf.Tensor, training: bool, rank: int = 0) -> tf.Tensor:
+def logits_of(
+    description: Any, features: tf.Tensor, training: bool, rank: int = 0,
+    quantization: Union[Floats, Quantization] = Floats(),
+) -> tf.Tensor:
     """features [batch, frame_count, channel_count] -> logits [batch, label_count] of a `Description`'s network.
 
     training: whether units drop out and batch norm uses the statistics of the batch. rank: of this worker.
+    quantization: what rounds the tensors of the network.
     """
     with tf.variable_scope(description.architecture, reuse=tf.AUTO_REUSE):
-        layers = GraphLayers(training, description.train.dropout_rate, rank)
+        layers = GraphLayers(training, description.train.dropout_rate, rank, quantization)
         build = models.load(description.architecture).build
-        return build(layers, features, len(description.labels), description.model_size_info)
+        features = quantization.features(features)
+        logits = build(layers, features, len(description.labels), description.model_size_info)
+        return quantization.activations(logits)
 
 
 def inference(description: Any, batch_size: Optional[int]) -> InferenceGraph:

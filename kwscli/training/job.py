@@ -73,7 +73,9 @@ def plan(values: Dict[str, Any]) -> Job:
     features = feature_settings.chosen(values, dict(size.feature_settings, **recipe.features))
     _check_augmentation(values, data, features)
     train = _with_full_paths(pick(TrainSettings, values, **recipe.train))
-    costs.count(architecture, size.model_size_info, features, len(labels.labels_of(data.wanted_words)))
+    layers = costs.count(architecture, size.model_size_info, features, len(labels.labels_of(data.wanted_words))).layers
+    if train.quantize:
+        _check_quantizable(architecture, layers)
     teachers = tuple(_check_teacher(path, labels.labels_of(data.wanted_words), features) for path in train.teacher)
     run_path, start = values["train_dir"] or os.path.join("output", str(number)), values["start_checkpoint"]
     start_sha256 = _check_start(start, run_path, values["overwrite"]) if start else ""
@@ -101,6 +103,17 @@ def plan(values: Dict[str, Any]) -> Job:
 
 def _with_full_paths(train):
     return dataclasses.replace(train, teacher=tuple(os.path.abspath(path) for path in train.teacher))
+
+
+def _check_quantizable(architecture, layers):
+    recurrent = sorted({layer.kind for layer in layers} & {"lstm", "gru"})
+    if recurrent:
+        raise KwsError(
+            "--quantize cannot train a %s: it cannot round what goes from frame to frame inside of its %s layer"
+            % (architecture, recurrent[0]),
+            "leave --quantize out, or choose another --model-architecture; kws freeze --format tflite-int8 takes %s "
+            "as it is" % architecture,
+        )
 
 
 def _check_teacher(path, wanted_labels, features):

@@ -279,7 +279,9 @@ class _Trainer:
         if result:
             accuracy = result.accuracy
             line = "Step %d: Validation accuracy = %.1f%% (N=%d)" % (self._step, 100 * accuracy, result.count)
-            if self._best is None or accuracy > self._best[1]:
+            # With --quantize, weights from before the rounding lose their accuracy in an export to 8-bit integers.
+            counts = self._step > self._settings.steps_before_rounding
+            if counts and (self._best is None or accuracy > self._best[1]):
                 self._best = (self._step, accuracy)
                 line += ", the best so far"
             self._directory.log(line)

@@ -4,7 +4,7 @@ from typing import NamedTuple, Optional, Sequence, Tuple
 import tensorflow.compat.v1 as tf
 
 from ..devices.optimizer import OptimizerOf
-from ..models import network
+from ..models import network, quantization
 from ..runs.description import Description
 from . import losses
 from .averages import Averages
@@ -59,7 +59,9 @@ def build(
         collections=[tf.GraphKeys.LOCAL_VARIABLES],
     )
     new_rate = tf.placeholder(tf.float32, (), name="new_rate")
-    logits = network.logits_of(description, features, training=True, rank=rank)
+    logits = network.logits_of(
+        description, features, training=True, rank=rank, quantization=_quantization(description.train)
+    )
     taught = [teacher.logits(one) for teacher, one in zip(teachers, theirs)]
     loss = losses.loss(logits, targets, description.train, taught)
     optimizer = optimizer_of(rate)
@@ -75,3 +77,10 @@ def build(
         inputs, tf.assign(rate, new_rate).op, new_rate, step, loss, logits, [gradient for gradient, _ in gradients],
         averages,
     )
+
+
+def _quantization(settings):
+    """What rounds the network that trains."""
+    if not settings.quantize:
+        return quantization.Floats()
+    return quantization.Quantization(quantization.active_after(settings.steps_before_rounding), training=True)

@@ -1,0 +1,90 @@
+"""A TensorFlow Lite file in 32-bit floats: `fingerprint_input`, the features of a clip -> scores [1, label_count].
+
+model.json and labels.txt are at the end of the file, as a zip archive. TensorFlow Lite ignores them.
+"""
+import contextlib
+import json
+import os
+import sys
+import zipfile
+from typing import Iterator
+
+import tensorflow.compat.v1 as tf
+
+from ..classifiers.frozen_graph import FEATURES_INPUT, OUTPUT
+from ..errors import KwsError
+from ..runs.description import MODEL, Description
+from ..runs.run_directory import LABELS
+from . import frozen_graph
+
+SUFFIX = ".tflite"
+SUMMARY = "%s -> scores, 32-bit floats" % FEATURES_INPUT
+ON_TENSORFLOW_1 = tf.__version__.startswith("1.")
+
+
+def write(path: str, description: Description, prefix: str) -> None:
+    """Write the file."""
+    graph_def = frozen_graph.frozen(description, prefix, frozen_graph.features_input)
+    with converter(graph_def) as float_converter:
+        # The older converter of TensorFlow 1.15 does not know all operations of bc_resnet.
+        float_converter.experimental_enable_mlir_converter = description.architecture == "bc_resnet"
+        content = converted(float_converter, description)
+    save(path, content, description)
+
+
+@contextlib.contextmanager
+def converter(graph_def: "tf.GraphDef") -> Iterator["tf.lite.TFLiteConverter"]:
+    """TensorFlow Lite's converter of a frozen graph."""
+    with tf.Graph().as_default() as graph, tf.Session(graph=graph) as session:
+        tf.import_graph_def(graph_def, name="")
+        ends = [graph.get_tensor_by_name(name + ":0") for name in (FEATURES_INPUT, OUTPUT)]
+        yield tf.lite.TFLiteConverter.from_session(session, ends[:1], ends[1:])
+
+
+def converted(converter: "tf.lite.TFLiteConverter", description: Description) -> bytes:
+    """The content of a .tflite file."""
+    try:
+        with _interpreters_folder_in_path(), _silent():
+            return converter.convert()
+    except Exception as error:  # the converters raise many types
+        reason = str(error).strip().splitlines()[-1]
+        raise KwsError(
+            "TensorFlow %s cannot convert a %s: %s" % (tf.__version__, description.architecture, reason),
+            "freeze the same checkpoint on Python 3.9 or newer" if ON_TENSORFLOW_1 else "choose another --format",
+        )
+
+
+def save(path: str, content: bytes, description: Description) -> None:
+    """Write a file with its description."""
+    with open(path, "wb") as file:
+        file.write(content)
+    with zipfile.ZipFile(path, "a") as archive:
+        for name, text in (
+            (MODEL, json.dumps(description.portable().to_json(), sort_keys=True)),
+            (LABELS, "".join(label + "\n" for label in description.labels)),
+        ):
+            archive.writestr(zipfile.ZipInfo(name), text.encode("utf-8"), zipfile.ZIP_DEFLATED)
+
+
+@contextlib.contextmanager
+def _interpreters_folder_in_path():
+    """TensorFlow 1.15 looks for its program toco_from_protos, which is beside Python's, in $PATH."""
+    before = os.environ.get("PATH", "")
+    os.environ["PATH"] = os.path.dirname(sys.executable) + os.pathsep + before
+    try:
+        yield
+    finally:
+        os.environ["PATH"] = before
+
+
+@contextlib.contextmanager
+def _silent():
+    """Hold back what the converters write to stderr; all errors are exceptions."""
+    stderr, nothing = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nothing, 2)
+    try:
+        yield
+    finally:
+        os.dup2(stderr, 2)
+        os.close(stderr)
+        os.close(nothing)
