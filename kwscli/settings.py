@@ -191,6 +191,9 @@ class TrainSettings:
         None, "Share of the units that training drops, in networks that have dropout (default: that of the paper).",
         minimum=0, maximum=0.9,
     )
+    normalize_features: bool = setting(
+        False, "Subtract the mean of each feature channel over training clips, and divide by its deviation."
+    )
     label_smoothing: float = setting(
         0.0, "Share of each clip's target that all labels get in equal parts.", minimum=0, maximum=0.9
     )

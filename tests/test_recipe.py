@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from test_train import assert_same_run, data, train, weights  # noqa: F401  (data is a fixture)
 
+from kwscli.data import batches, dataset
 from kwscli.errors import KwsError
 from kwscli.runs import run_directory
 from kwscli.settings import TrainSettings
@@ -18,7 +19,7 @@ COSINE = ("--schedule", "cosine", "--how_many_training_steps", "30", "--learning
 # Every part of a recipe at once.
 PARTS = COSINE + (
     "--warm-up-percentage", "10", "--label-smoothing", "0.1", "--weight-decay", "0.01", "--gradient-clipping", "1",
-    "--weight-averaging", "0.9", "--keyword-balance", "0.5",
+    "--weight-averaging", "0.9", "--keyword-balance", "0.5", "--normalize-features", "true",
 )
 
 
@@ -189,6 +190,21 @@ def test_averages_follow_the_weights_of_all_steps(data, tmp_path):  # noqa: F811
             expected = kept * expected + (1 - kept) * saved[name + "/unaveraged"]
             np.testing.assert_allclose(saved[name], expected, rtol=1e-4, atol=1e-7)
         expected = saved[name]
+
+
+def test_normalized_features_are_those_of_training_clips(data, unbroken):  # noqa: F811
+    """Mean 0 and deviation 1 on other training clips than those that were counted, too."""
+    found = weights(unbroken)
+    description = run_directory.resolve(str(unbroken))[0]
+    stream = batches.TrainingStream(dataset.load(data), description.data, description.features, 20, 59185)
+    features = np.concatenate([stream.batch(step)[0] for step in range(100, 120)])
+    normal = (features - found["ds_cnn/features/mean"]) / found["ds_cnn/features/deviation"]
+    assert np.abs(normal.mean(axis=(0, 1))).max() < 0.2 and np.abs(normal.std(axis=(0, 1)) - 1).max() < 0.2
+
+
+def test_a_frozen_network_normalizes_features(unbroken, data, kws, tmp_path):  # noqa: F811
+    result = kws("freeze", "--checkpoint", unbroken, "--format", "pb,pb-features", "--output", str(tmp_path) + "/")
+    assert result.exit_code == 0 and "scores within" in result.stdout
 
 
 def test_validation_uses_the_averages(unbroken, data, kws):  # noqa: F811

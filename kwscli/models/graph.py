@@ -11,6 +11,7 @@ import tensorflow.compat.v1 as tf
 from . import shapes
 from .quantization import Floats, Quantization
 
+NORMALIZATION = "mean", "deviation"  # the variables of `GraphLayers.normalize`, in the scope "features"
 _DRAWN = 2 ** 24  # dropout draws integers below this
 
 
@@ -137,6 +138,15 @@ class GraphLayers:
             mean, variance = batch
         y = tf.nn.batch_normalization(rows, mean, variance, beta, gamma, epsilon)
         return self.reshape(y, (height, width, channels))
+
+    def normalize(self, x: tf.Tensor) -> tf.Tensor:
+        """x [batch, frames, channels] less the mean of each channel, divided by its deviation; both are constants."""
+        with self.scope("features"):
+            mean, deviation = [
+                self._constants(name, start, self.shape(x)[-1:], trainable=False)
+                for name, start in zip(NORMALIZATION, (0.0, 1.0))
+            ]
+        return (x - mean) * (1 / deviation)
 
     def relu(self, x: tf.Tensor) -> tf.Tensor:
         return tf.nn.relu(x)

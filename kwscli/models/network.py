@@ -5,7 +5,7 @@ from typing import Any, Dict, List, NamedTuple, Optional, Union
 import tensorflow.compat.v1 as tf
 
 from .. import models
-from .graph import GraphLayers
+from .graph import NORMALIZATION, GraphLayers
 from .quantization import Floats, Quantization
 
 
@@ -29,6 +29,8 @@ def logits_of(
         layers = GraphLayers(training, description.train.dropout_rate, rank, quantization)
         build = models.load(description.architecture).build
         features = quantization.features(features)
+        if description.train.normalize_features:
+            features = layers.normalize(features)
         logits = build(layers, features, len(description.labels), description.model_size_info)
         return quantization.activations(logits)
 
@@ -42,6 +44,12 @@ def inference(description: Any, batch_size: Optional[int]) -> InferenceGraph:
 def variables_of(description: Any) -> List[tf.Variable]:
     """The variables of the described network in the current graph: weights and moving averages, not the optimiser's."""
     return tf.model_variables(scope=description.architecture + "/")
+
+
+def normalization_of(description: Any) -> List[tf.Variable]:
+    """The mean and the deviation of each channel [channel_count] that the described network normalises features by."""
+    names = ["%s/features/%s" % (description.architecture, name) for name in NORMALIZATION]
+    return [variable for variable in variables_of(description) if variable.op.name in names]
 
 
 def label_axes(description: Any) -> Dict[str, int]:

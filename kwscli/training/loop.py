@@ -27,6 +27,8 @@ from .training_session import NotANumber, TrainingSession
 
 METRICS_EVERY = 10  # steps from one line of metrics.jsonl to the next
 BATCHES_AHEAD = 4
+STATISTICS_BATCHES = 20  # that normalise features
+SMALLEST_DEVIATION = 1e-3  # of a channel that is constant, as in digital silence
 
 
 class Outcome(NamedTuple):
@@ -74,16 +76,23 @@ def _train_in(directory, job, data, stream, learns_from, collective, started):
     """Train into an open run directory -> Outcome."""
     continues = collective.any(bool(directory.checkpoints))
     start = "" if continues else job.start_checkpoint
+    statistics = _statistics(stream) if job.train.normalize_features and not continues else ()
     device = choose(job.device)
     with interrupts.sigterm_closes(), device.blamed(), \
             TrainingSession(
-                job, directory.description, device, _data_folder(job), collective, start, learns_from
+                job, directory.description, device, _data_folder(job), collective, start, learns_from, statistics
             ) as session:
         say("Trains on %s." % stream)
         splits = {split: _split_of(data, split, job) for split in dataset.SPLITS[1:]}
         with _Trainer(session, directory, stream, splits, job, collective) as trainer:
             trainer.train()
             return trainer.finish(started)
+
+
+def _statistics(stream):
+    """(mean, deviation) [channel_count] of each feature channel in the first training batches."""
+    found = np.concatenate([stream.batch(step)[0] for step in range(1, STATISTICS_BATCHES + 1)])
+    return found.mean(axis=(0, 1)), np.maximum(found.std(axis=(0, 1)), SMALLEST_DEVIATION)
 
 
 def _split_of(data, split, job):

@@ -30,15 +30,17 @@ class TrainingSession:
     """The graphs of a training and the session that they run in; a context manager.
 
     folder: for dumps and traces. collective: what the workers do together. start: the run, checkpoint or graph whose
-    weights the training starts with; "" for random weights. teachers: the networks that it learns from.
+    weights the training starts with; "" for random weights. teachers: the networks that it learns from. statistics:
+    (mean, deviation) of each feature channel, for a training that normalises features and begins.
     """
 
     def __init__(
         self, job: Job, description: run_directory.Description, device: Device, folder: str, collective: Collective,
-        start: str = "", teachers: Sequence[Teacher] = (),
+        start: str = "", teachers: Sequence[Teacher] = (), statistics: Sequence[np.ndarray] = (),
     ) -> None:
         self._job, self.description, self.device = job, description, device
-        self._folder, self._collective, self._start, self._teachers = folder, collective, start, teachers
+        self._folder, self._collective, self._start = folder, collective, start
+        self._teachers, self._statistics = teachers, statistics
         # What kws itself records; a device that dumps and traces by itself has read these settings, too.
         self._recorded = DeviceSettings() if device.diagnoses_itself else job.device
         self.stride = job.device.iterations_per_loop if device.sinks else 1  # training steps per `advance`
@@ -107,6 +109,8 @@ class TrainingSession:
 
     def _set_first_values(self):
         self._session.run(self._initialise)
+        for variable, value in zip(network.normalization_of(self.description), self._statistics):
+            variable.load(value, self._session)
         if self._start:
             starting_weights.start_from(self._session, classifiers.weights(self._start), self.description)
         if self._training.averages:
