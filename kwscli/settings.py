@@ -6,6 +6,7 @@ import typing
 from dataclasses import dataclass
 from typing import Any, Dict, Optional, Sequence, Tuple
 
+from . import recipes
 from .errors import KwsError
 
 
@@ -20,7 +21,6 @@ def setting(
 
 
 SAMPLE_RATE = 16000  # of Speech Commands
-RECIPES = ("hello-edge", "best")  # see `recipes`
 KEYWORDS = ("yes", "no", "up", "down", "left", "right", "on", "off", "stop", "go")
 
 
@@ -168,10 +168,10 @@ class TrainSettings:
     """How the network learns."""
 
     recipe: str = setting(
-        "hello-edge",
+        recipes.HELLO_EDGE,
         "Defaults of all other settings: hello-edge, as in that paper; best, the most accurate that kws knows for the "
         "network. See kws guide training.",
-        choices=RECIPES,
+        choices=recipes.NAMES,
     )
     schedule: str = setting(
         "phases",

@@ -124,6 +124,33 @@ def test_phases(planned, flags, wanted):
     assert (job["learning_rate"], job["how_many_training_steps"]) == wanted
 
 
+BEST = "--recipe", "best"
+
+
+def test_the_recipe_best_replaces_the_defaults(planned):
+    job, other = planned(*BEST), planned()
+    assert (job["recipe"], other["recipe"]) == ("best", "hello-edge")
+    assert job["schedule"] == "cosine" and sum(job["how_many_training_steps"]) == sum(other["how_many_training_steps"])
+    for name in ("label_smoothing", "weight_decay", "gradient_clipping", "weight_averaging", "keyword_balance",
+                 "speed_percentage", "noise_snr_db"):
+        assert job[name] and not other[name], name
+
+
+def test_a_flag_replaces_its_part_of_a_recipe(planned):
+    job = planned(*BEST, *"--label-smoothing 0 --how-many-training-steps 500 --background-volume 0.2".split())
+    assert job["label_smoothing"] == 0 and job["how_many_training_steps"] == (500,) and job["speed_percentage"]
+    assert (job["background_volume"], job["noise_snr_db"]) == (0.2, ())
+    job = planned(*BEST, "--schedule", "phases")
+    assert (job["schedule"], len(job["learning_rate"]), job["warm_up_percentage"]) == ("phases", 3, 0)
+    job = planned(*BEST, "--model-size", "l", "--time-masks", "0")
+    assert job["time_masks"] == 0 and job["frequency_masks"]
+
+
+def test_large_networks_have_more_of_the_features_hidden(planned):
+    masks = [planned(*BEST, "--model-size", size)["time_masks"] for size in "sml"]
+    assert masks == sorted(masks) and masks[0] == 0 < masks[1]
+
+
 def test_augmentations(planned):
     job = planned(*"--noise_snr_db -5 20 --speed_percentage 15 --time_masks 2 --time_mask_frames 9".split())
     assert (job["noise_snr_db"], job["speed_percentage"]) == ((-5, 20), 15)

@@ -63,7 +63,7 @@ def test_every_command_line_is_one_that_kws_takes(name, args, monkeypatch):
     assert args[0] in COMMANDS, "there is no command kws %s" % args[0]
     parent = click.Context(cli.cli, info_name="kws", **cli.cli.context_settings)
     context = COMMANDS[args[0]].make_context(args[0], list(args[1:]), parent)
-    if args[0] == "train" and not context.params["start_checkpoint"]:
+    if args[0] == "train" and not (context.params["start_checkpoint"] or context.params["teacher"]):
         jobs.plan(context.params)  # settings that contradict one another are an error
 
 

@@ -66,7 +66,7 @@ def plan(values: Dict[str, Any]) -> Job:
     architecture = values["architecture"]
     size = models.chosen(architecture, values["model_size"], values["model_size_info"])
     keyword_count = len(values["wanted_words"] or KEYWORDS)
-    recipe = recipes.load(values["recipe"], architecture)
+    recipe = recipes.load(values["recipe"], architecture, _weight_count(architecture, size, keyword_count), values)
     data = pick(
         DataSettings, values, **dict({"unknown_percentage": unknown_percentage_for(keyword_count)}, **recipe.data)
     )
@@ -99,6 +99,12 @@ def plan(values: Dict[str, Any]) -> Job:
         cluster=together,
         workers=workers,
     )
+
+
+def _weight_count(architecture, size, keyword_count):
+    """How many weights a network has with the features that it was published with."""
+    features = feature_settings.FeatureSettings(**size.feature_settings)
+    return costs.count(architecture, size.model_size_info, features, keyword_count + 2).weights
 
 
 def _with_full_paths(train):
