@@ -24,6 +24,8 @@ from ..models import ARCHITECTURES
 from .description import MODEL, Description, read_description
 
 STATE, METRICS, LABELS = "state.json", "metrics.jsonl", "labels.txt"
+OUTPUT = "output"  # the folder that runs go to by default
+_CHECKPOINT_SUFFIXES = ".index", ".meta", ".data-00000-of-00001"
 
 
 class Checkpoint(NamedTuple):
@@ -214,14 +216,25 @@ def _clear(path):
         shutil.rmtree(os.path.join(path, "summaries"))
 
 
-def newest(folder: str = "output") -> str:
-    """The run directory under `folder` that was trained last."""
+def find_newest(folder: str = OUTPUT) -> Optional[str]:
+    """The run directory under `folder` that was trained last; None if there is no run."""
     found = glob.glob(os.path.join(glob.escape(folder), "**", STATE), recursive=True)
-    if not found:
+    return os.path.dirname(max(found, key=os.path.getmtime)) if found else None
+
+
+def newest(folder: str = OUTPUT) -> str:
+    """The run directory under `folder` that was trained last."""
+    found = find_newest(folder)
+    if found is None:
         raise KwsError(
             "there is no trained network under %s" % folder, "run kws train, or name a network with --checkpoint"
         )
-    return os.path.dirname(max(found, key=os.path.getmtime))
+    return found
+
+
+def is_there(path: str) -> bool:
+    """Whether a path is a run directory, a checkpoint, or one of its files."""
+    return os.path.isdir(path) or any(os.path.exists(_prefix_of(path) + suffix) for suffix in _CHECKPOINT_SUFFIXES)
 
 
 def resolve(path: str) -> Tuple[Description, str]:
@@ -249,12 +262,17 @@ def _best(path):
     raise KwsError("%s contains no checkpoint yet" % path, "let kws train run until it saves the first one")
 
 
+def _prefix_of(path):
+    """The path of a checkpoint, without the suffix of one of its files."""
+    for suffix in _CHECKPOINT_SUFFIXES:
+        path = path[: -len(suffix)] if path.endswith(suffix) else path
+    return path
+
+
 def _named(path):
-    prefix = path
-    for suffix in (".index", ".meta", ".data-00000-of-00001"):
-        prefix = prefix[: -len(suffix)] if prefix.endswith(suffix) else prefix
-    if not glob.glob(glob.escape(prefix) + ".*"):
+    if not is_there(path):
         raise KwsError("there is no checkpoint %s" % path)
+    prefix = _prefix_of(path)
     model = os.path.join(os.path.dirname(prefix), MODEL)
     if not os.path.exists(model):
         raise KwsError(
