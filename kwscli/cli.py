@@ -89,12 +89,15 @@ def prepare(data_path, archive, out, download, synthesize, force, as_json, **how
 @click.option("--train-dir", metavar="DIR",
               help="Folder for the run.  [default: output/$ASCEND_DEVICE_ID, else output/0]")
 @click.option("--summaries-dir", metavar="DIR", help="Folder for TensorBoard's events.  [default: TRAIN_DIR/summaries]")
-@click.option("--start-checkpoint", metavar="PATH", help="Start with the weights of this run, checkpoint, .pb graph, or network in the package.")
+@click.option("--start-checkpoint", metavar="PATH",
+              help="Start with the weights of this run, checkpoint, .pb graph, or network in the package.")
 @click.option("--overwrite", is_flag=True, help="Delete the existing run in the train dir first.")
 @click.option("--check-nans", type=click.BOOL, default=False, metavar="BOOL",
               help="Check every tensor of every step, and name the first one that is not a number.")
 @click.option("--workers", type=click.IntRange(1, 256),
               help="Number of processes to start on this machine; they train one network together.  [default: 1]")
+@click.option("--seeds", type=click.IntRange(1, 1000), default=1, show_default=True,
+              help="Number of trainings, one after the other, with the seeds SEED, SEED + 1, ...; reports their mean.")
 @click.option("--data-threads", type=click.IntRange(1), default=None,
               help="Number of threads that prepare batches.  [default: 2]")
 @click.option("--model-architecture", "architecture", type=click.Choice(models.ARCHITECTURES), default="ds_cnn",
@@ -110,6 +113,8 @@ def prepare(data_path, archive, out, download, synthesize, force, as_json, **how
 def train(**values):
     """Train a network. After an interruption, the same command continues the training.
 
+    With --seeds, each training is a run of its own: TRAIN_DIR/seed-SEED.
+
     \b
     kws train --data-path data
     kws train --data-path data --wanted-words yes,no --how-many-training-steps 1000,500 --learning-rate 0.001,0.0001
@@ -118,6 +123,12 @@ def train(**values):
         from .training import job as jobs
 
     job = jobs.plan(values)  # every setting is checked before TensorFlow is imported
+    if values["seeds"] > 1:
+        with imports.guarded():
+            from .training import seeds
+
+        click.echo(seeds.train(job, values["seeds"]))
+        return
     jobs.ensure_prepared(values["data_path"], job)
     if job.workers > 1:
         with imports.guarded():

@@ -20,6 +20,7 @@ from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Tu
 from .. import files
 from ..errors import KwsError
 from ..labels import write_labels
+from ..metrics import Result
 from ..models import ARCHITECTURES
 from .description import MODEL, Description, read_description
 
@@ -39,6 +40,14 @@ class Checkpoint(NamedTuple):
     file_sizes: Dict[str, int]
 
 
+class RunResult(NamedTuple):
+    """The accuracies of the best weights of a finished run; None where there were no clips."""
+
+    validation: Optional[float]
+    testing: Optional[float]
+    testing_clips: int
+
+
 class RunDirectory:
     """A run directory that this process trains in. Use `opened`.
 
@@ -48,7 +57,7 @@ class RunDirectory:
     def __init__(self, path: str, description: Description, log_name: str, checkpoints: List[Checkpoint]) -> None:
         self.path, self.description, self.checkpoints = path, description, checkpoints
         self._log_name = log_name
-        self._files = {}
+        self._files, self._tested = {}, {}
 
     def file(self, name: str) -> str:
         """The path of a file in the directory."""
@@ -100,20 +109,25 @@ class RunDirectory:
         self._write_state(finished=False)
         self._remove_others()
 
-    def finish(self, summary: Dict[str, Any]) -> None:
-        """Mark the run as complete, and write `Key = value` lines of its summary to the log and to CASENAME.log."""
+    def finish(self, summary: Dict[str, Any], test: Optional[Result] = None) -> None:
+        """Mark the run as complete, and write `Key = value` lines of its summary to the log and to CASENAME.log.
+
+        test: the Result of the best weights; None if there are no testing clips.
+        """
         lines = ["%s = %s" % item for item in summary.items()]
         for line in lines:
             self.log(line)
         self.flush()
         with files.replacing(self.file(summary["CaseName"] + ".log")) as file:
             file.write("\n".join(lines) + "\n")
+        if test:
+            self._tested = {"test_accuracy": test.accuracy, "test_clips": test.count}
         self._write_state(finished=True)
 
     def _write_state(self, finished):
         with files.replacing(self.file(STATE)) as file:
             state = {"finished": finished, "checkpoints": [one._asdict() for one in self.checkpoints]}
-            json.dump(state, file, indent=1)
+            json.dump(dict(state, **self._tested), file, indent=1)
 
     def _prune(self, best_step):
         """Keep the last two checkpoints, and the best one as of each of them."""
@@ -155,6 +169,13 @@ def read_state(path: str) -> Tuple[bool, List[Checkpoint]]:
         return values["finished"], [Checkpoint(**entry) for entry in values["checkpoints"]]
     except (KeyError, TypeError) as error:
         raise KwsError("%s is damaged: %s" % (state, error), advice)
+
+
+def read_result(path: str) -> RunResult:
+    """The accuracies that state.json of a finished run holds."""
+    best = read_state(path)[1][-1].best_accuracy
+    state = files.read_json(os.path.join(path, STATE), "train again")
+    return RunResult(best, state.get("test_accuracy"), state.get("test_clips", 0))
 
 
 def read_metrics(path: str) -> List[Dict[str, Any]]:
