@@ -82,7 +82,7 @@ def test_the_same_command_continues_and_reports_the_mean(data, stopped, tmp_path
     ]
     assert "mean of 2 seeds on testing: " in stdout and "mean of 2 seeds on validation: " in stdout
     assert stdout.splitlines()[-1].startswith("The interval is that of the mean over seeds ")
-    assert train(data, tmp_path / "run", *QUICK, "--seed", "8").exit_code == 0
+    assert ended(start(data, tmp_path / "run", "--seed", "8"))[0] == 0
     monkeypatch.setattr("test_train.weights", lambda path: weights(path, 20))
     assert_same_run(path / "seed-8", tmp_path / "run")
 
