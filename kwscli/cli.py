@@ -227,6 +227,7 @@ def freeze(checkpoint, formats, output, data_path, as_json):
         from . import classifiers
         from .export import freeze as freezing
 
+    formats = export.chosen(formats)
     checkpoint = checkpoint and classifiers.located(checkpoint)
     check_repeated(lambda: freezing.settings_of(checkpoint), checkpoint or "the newest run")
     written = freezing.freeze(checkpoint, output, data_path, formats)

@@ -121,8 +121,9 @@ def _train(job, done, count):
         command += ["--summaries-dir", job.summaries_dir]
     status = launch.launch(1, command, lambda ports: [{}])
     if status in _STOPPED:
+        same = "the same command without --overwrite" if job.overwrite else "the same command"
         raise Interrupted("stopped in the training with seed %d; %d of %d seeds are finished" % (seed, done, count),
-                          "the same command continues from there", status - 128)
+                          "%s continues from there" % same, status - 128)
     if status:
         raise KwsError("the training with seed %d failed; %d of %d seeds are finished" % (seed, done, count),
                        "solve the problem above, and run the same command again")
