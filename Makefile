@@ -3,13 +3,15 @@ PYTHON ?= $(shell for python in python3.7 $${PYENV_ROOT:-$$HOME/.pyenv}/versions
 	"$$python" -c "import venv" >/dev/null 2>&1 && { echo "$$python"; break; }; done)
 VENV ?= .venv
 DEMO ?= .demo
+DATA ?= data
+PRETRAINED_RUN ?= output/pretrained
 BIN = $(VENV)/bin
 INSTALLED = $(VENV)/.installed
 
-.PHONY: help install demo test lint bench clean
+.PHONY: help install demo test lint bench pretrained clean
 
 help:  ## list these targets
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 	@echo "Choose the Python and the folder of the environment: PYTHON=$(PYTHON) VENV=$(VENV)"
 
 install: $(INSTALLED)  ## create the environment and install kws into it
@@ -32,6 +34,14 @@ lint: $(INSTALLED)  ## check the style
 
 bench: $(INSTALLED)  ## measure the speed of every part: 3 to 5 minutes
 	$(BIN)/kws bench
+
+# With RUN=DIR, the run in DIR is packaged, and nothing is trained.
+pretrained: $(INSTALLED)  ## train the network of the package on the recordings in DATA, and package it: hours
+ifndef RUN
+	$(BIN)/kws train --recipe best --data-path $(DATA) --wanted-words yes,no,up,down,left,right,stop,go \
+		--train-dir $(PRETRAINED_RUN)
+endif
+	$(BIN)/python tests/make_pretrained.py $(or $(RUN),$(PRETRAINED_RUN))
 
 clean:  ## delete the environment and the files of the demo
 	rm -rf $(VENV) $(DEMO) build *.egg-info

@@ -24,8 +24,8 @@ def _data_path(default=None, otherwise="the folder that the run was trained on")
 
 _checkpoint = click.option(
     "--checkpoint", metavar="PATH",
-    help="A run directory (its best checkpoint), a checkpoint, or a frozen network (.pb, .tflite).  "
-    "[default: the newest run under output/]"
+    help="A run directory (its best checkpoint), a checkpoint, a frozen network (.pb, .tflite), or the name of a network "
+    "in the package.  [default: the newest run under output/, else the network in the package]"
 )
 _labels = click.option("--labels", metavar="FILE", help="The labels of a .pb graph that does not contain them.")
 _json = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
@@ -89,12 +89,15 @@ def prepare(data_path, archive, out, download, synthesize, force, as_json, **how
 @click.option("--train-dir", metavar="DIR",
               help="Folder for the run.  [default: output/$ASCEND_DEVICE_ID, else output/0]")
 @click.option("--summaries-dir", metavar="DIR", help="Folder for TensorBoard's events.  [default: TRAIN_DIR/summaries]")
-@click.option("--start-checkpoint", metavar="PATH", help="Start with the weights of this run or checkpoint.")
+@click.option("--start-checkpoint", metavar="PATH",
+              help="Start with the weights of this run, checkpoint, .pb graph, or network in the package.")
 @click.option("--overwrite", is_flag=True, help="Delete the existing run in the train dir first.")
 @click.option("--check-nans", type=click.BOOL, default=False, metavar="BOOL",
               help="Check every tensor of every step, and name the first one that is not a number.")
 @click.option("--workers", type=click.IntRange(1, 256),
               help="Number of processes to start on this machine; they train one network together.  [default: 1]")
+@click.option("--seeds", type=click.IntRange(1, 1000), default=1, show_default=True,
+              help="Number of trainings, one after the other, with the seeds SEED, SEED + 1, ...; reports their mean.")
 @click.option("--data-threads", type=click.IntRange(1), default=None,
               help="Number of threads that prepare batches.  [default: 2]")
 @click.option("--model-architecture", "architecture", type=click.Choice(models.ARCHITECTURES), default="ds_cnn",
@@ -110,6 +113,8 @@ def prepare(data_path, archive, out, download, synthesize, force, as_json, **how
 def train(**values):
     """Train a network. After an interruption, the same command continues the training.
 
+    With --seeds, each training is a run of its own: TRAIN_DIR/seed-SEED.
+
     \b
     kws train --data-path data
     kws train --data-path data --wanted-words yes,no --how-many-training-steps 1000,500 --learning-rate 0.001,0.0001
@@ -118,6 +123,12 @@ def train(**values):
         from .training import job as jobs
 
     job = jobs.plan(values)  # every setting is checked before TensorFlow is imported
+    if values["seeds"] > 1:
+        with imports.guarded():
+            from .training import seeds
+
+        click.echo(seeds.train(job, values["seeds"]))
+        return
     jobs.ensure_prepared(values["data_path"], job)
     if job.workers > 1:
         with imports.guarded():
@@ -198,7 +209,8 @@ def label(files, checkpoint, labels, top, as_json):
 
 
 @cli.command()
-@_checkpoint
+@click.option("--checkpoint", metavar="PATH",
+              help="A run directory (its best checkpoint) or a checkpoint.  [default: the newest run under output/]")
 @click.option("--format", "formats", type=ListOf(str), default=",".join(export.DEFAULT_FORMATS), show_default=True,
               help="Formats to write, separated by commas: %s, or %s." % (", ".join(export.FORMATS), export.ALL))
 @click.option("--output", metavar="PATH", help="A file, or a folder for all of them.  [default: beside the checkpoint]")
@@ -212,8 +224,11 @@ def freeze(checkpoint, formats, output, data_path, as_json):
     kws freeze --format pb-features --output exported/
     """
     with imports.guarded():
+        from . import classifiers
         from .export import freeze as freezing
 
+    formats = export.chosen(formats)
+    checkpoint = checkpoint and classifiers.located(checkpoint)
     check_repeated(lambda: freezing.settings_of(checkpoint), checkpoint or "the newest run")
     written = freezing.freeze(checkpoint, output, data_path, formats)
     if as_json:
@@ -230,21 +245,30 @@ def freeze(checkpoint, formats, output, data_path, as_json):
 @click.argument("architecture", required=False, type=click.Choice(models.ARCHITECTURES), metavar="[NAME]")
 @click.option("--model-size", help="A published size of the network NAME.  [default: s]")
 @click.option("--model-size-info", type=ListOf(int), help="The size of the network NAME as integers.")
-@click.option("--keywords", type=click.IntRange(1), default=10, show_default=True, help="Number of keywords.")
+@click.option("--keywords", type=click.IntRange(1), help="Number of keywords.  [default: 10]")
+@click.option("--pretrained", is_flag=True, help="Show the model card of the trained network in the package.")
 @options(FeatureSettings)
 @_json
-def list_models(architecture, model_size, model_size_info, keywords, as_json, **features):
-    """List the networks and what each costs, or the layers of one network.
+def list_models(architecture, model_size, model_size_info, keywords, pretrained, as_json, **features):
+    """List the networks and what each costs, or the layers of one network, or the trained network in the package.
 
     \b
     kws models
     kws models ds_cnn --model-size l --keywords 4
+    kws models --pretrained
     """
     with imports.guarded():
-        from . import list_models
+        from . import list_models, model_card
 
     overrides = {name: value for name, value in features.items() if value is not None}
-    click.echo(list_models.report(architecture, model_size, model_size_info, keywords + 2, overrides, as_json))
+    if not pretrained:
+        labels = keywords + 2 if keywords else list_models.LABEL_COUNT
+        click.echo(list_models.report(architecture, model_size, model_size_info, labels, overrides, as_json))
+        return
+    if architecture or model_size or model_size_info or keywords or overrides:
+        raise KwsError("--pretrained shows the network in the package as it is",
+                       "leave out the name, the size, the keywords and the features of another network")
+    click.echo(model_card.report(as_json))
 
 
 @cli.command()

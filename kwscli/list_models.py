@@ -2,7 +2,7 @@
 import json
 from typing import Any, Dict, List, Optional, Sequence
 
-from . import console, models
+from . import console, models, pretrained
 from .errors import KwsError
 from .models import costs
 from .settings import to_json
@@ -107,7 +107,8 @@ def report(
         if as_json:
             return json.dumps(found, indent=2)
         shown = [dict(one, source=one["error"]) if "error" in one else one for one in found]
-        return _table(shown, _ROW_COLUMNS) + _NOTE.rstrip()
+        packaged = "\ntrained networks in the package: %s; see kws models --pretrained" % ", ".join(pretrained.names())
+        return _table(shown, _ROW_COLUMNS) + _NOTE.rstrip() + packaged
     chosen = models.chosen(architecture, size, model_size_info)
     name = None if model_size_info else size or models.DEFAULT_SIZE
     one = row(architecture, name, chosen, label_count, overrides)

@@ -21,7 +21,7 @@ ARROWS = {
     "devices": ("", "cpu device gpu npu npu_adapter optimizer session"),
     "runs": ("data devices models sound", "checkpoint"),
     "workers": ("devices", "collective"),
-    "classifiers": ("data devices models runs sound", "checkpoint frozen_graph"),
+    "classifiers": ("data devices models pretrained runs sound", "checkpoint frozen_graph"),
     "training": (
         "classifiers data devices models runs sound workers",
         "averages diagnostics loop losses starting_weights teachers tensorboard tensors training_graph "
@@ -30,7 +30,9 @@ ARROWS = {
     "export": ("classifiers data devices models runs sound", "frozen_graph pb pb_features"),
     "evaluate": ("classifiers data sound", ""),
     "label": ("classifiers data sound", ""),
-    "list_models": ("models sound", ""),
+    "list_models": ("models pretrained sound", ""),
+    "model_card": ("pretrained sound", ""),
+    "pretrained": ("", ""),
     "doctor": ("devices workers", ""),
     "guides": ("", ""),
     "bench": ("*", "*"),

@@ -365,15 +365,21 @@ def test_a_damaged_run_is_one_line_from_every_command(here, trained, kws, damage
     assert not list((here / "output" / "0").glob("*.pb*"))
 
 
-@pytest.mark.parametrize("command", [["eval"], ["label", "x.wav"], ["freeze"]])
-def test_no_network_yet(tmp_path, monkeypatch, kws, command):
+def test_freeze_without_a_run(tmp_path, monkeypatch, kws):
+    """Other commands use the network in the package, see test_pretrained."""
     monkeypatch.chdir(tmp_path)
-    result = kws(*command)
+    result = kws("freeze")
     assert result.exit_code == 1
     assert result.stderr == (
         "Error: there is no trained network under output; run kws train, or name a network with --checkpoint\n"
     )
-    assert kws(*command, "--checkpoint", "nowhere").stderr == "Error: there is no checkpoint nowhere\n"
+
+
+@pytest.mark.parametrize("command", [["eval"], ["label", "x.wav"], ["freeze"]])
+def test_a_checkpoint_that_is_not_there(tmp_path, monkeypatch, kws, command):
+    monkeypatch.chdir(tmp_path)
+    message = kws(*command, "--checkpoint", "nowhere").stderr
+    assert message.startswith("Error: there is no checkpoint nowhere; check the path, or name a network of the package")
 
 
 def test_several_files_where_some_are_bad(here, trained, kws):

@@ -153,6 +153,15 @@ def test_the_error_of_worker_0_is_not_shown_twice(monkeypatch):
     assert_no_children()
 
 
+def test_a_single_process_that_is_killed_is_no_worker():
+    with pytest.raises(KwsError) as error:
+        launch.launch(1, [sys.executable, "-c", CHILD + "os.kill(os.getpid(), signal.SIGKILL)"], told)
+    assert str(error.value) == (
+        "the training was killed by SIGKILL; run the same command again to continue from the last checkpoint"
+    )
+    assert_no_children()
+
+
 def test_a_command_that_cannot_be_started_leaves_no_process():
     with pytest.raises(OSError):
         launch.launch(2, ["/nowhere/python"], told)

@@ -7,7 +7,8 @@ import importlib
 import os
 from typing import Optional
 
-from .. import imports
+from .. import imports, pretrained
+from ..console import say
 from ..errors import KwsError
 from ..runs import run_directory
 from .classifier import Classifier, Weights
@@ -17,16 +18,43 @@ OTHERWISE = "kwscli.classifiers.checkpoint"
 
 
 def open(path: Optional[str] = None, labels_path: Optional[str] = None) -> Classifier:
-    """Open a model file, a checkpoint or a run directory; None: the newest run under output/.
+    """Open a model; None: the newest run under output/, or a network of the package where there is no run.
 
     labels_path: the labels.txt of a model file that does not contain its labels.
     """
-    path = path or run_directory.newest()
+    path = located(path) if path else _default()
     return _module_of(path).open_model(path, labels_path)
 
 
+def located(path: str) -> str:
+    """The path of a model: a model file, a checkpoint, a run directory, or the name of a network in the package.
+
+    A file or a folder with such a name comes first.
+    """
+    if path.endswith(tuple(BY_SUFFIX)) or os.path.exists(path) or run_directory.is_there(path):
+        return path
+    if path in pretrained.names():
+        return pretrained.path(path)
+    raise KwsError(
+        "there is no checkpoint %s" % path,
+        "check the path, or name a network of the package: %s" % ", ".join(pretrained.names()),
+    )
+
+
+def _default():
+    """The path of the model where the user names none."""
+    run = run_directory.find_newest()
+    if run:
+        return run
+    name = pretrained.names()[0]
+    say("There is no run under %s/, so this uses the packaged network %s; see kws models --pretrained."
+        % (run_directory.OUTPUT, name))
+    return pretrained.path(name)
+
+
 def weights(path: str) -> Weights:
-    """The weights in a model file, a checkpoint or a run directory."""
+    """The weights in a model; see `located`."""
+    path = located(path)
     module = _module_of(path)
     if not hasattr(module, "weights"):
         raise KwsError("a training cannot start with the weights in %s" % path, "give a run directory or a checkpoint")
@@ -34,7 +62,8 @@ def weights(path: str) -> Weights:
 
 
 def weights_file(path: str) -> str:
-    """The file that holds the weights of a model file, a checkpoint or a run directory."""
+    """The file that holds the weights of a model; see `located`."""
+    path = located(path)
     if not path.endswith(tuple(BY_SUFFIX)):
         return run_directory.resolve(path)[1] + ".data-00000-of-00001"
     if not os.path.isfile(path):

@@ -20,10 +20,13 @@ from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Tu
 from .. import files
 from ..errors import KwsError
 from ..labels import write_labels
+from ..metrics import Result
 from ..models import ARCHITECTURES
 from .description import MODEL, Description, read_description
 
 STATE, METRICS, LABELS = "state.json", "metrics.jsonl", "labels.txt"
+OUTPUT = "output"  # the folder that runs go to by default
+_CHECKPOINT_SUFFIXES = ".index", ".meta", ".data-00000-of-00001"
 
 
 class Checkpoint(NamedTuple):
@@ -37,6 +40,14 @@ class Checkpoint(NamedTuple):
     file_sizes: Dict[str, int]
 
 
+class RunResult(NamedTuple):
+    """The accuracies of the best weights of a finished run; None where there were no clips."""
+
+    validation: Optional[float]
+    testing: Optional[float]
+    testing_clips: int
+
+
 class RunDirectory:
     """A run directory that this process trains in. Use `opened`.
 
@@ -46,7 +57,7 @@ class RunDirectory:
     def __init__(self, path: str, description: Description, log_name: str, checkpoints: List[Checkpoint]) -> None:
         self.path, self.description, self.checkpoints = path, description, checkpoints
         self._log_name = log_name
-        self._files = {}
+        self._files, self._tested = {}, {}
 
     def file(self, name: str) -> str:
         """The path of a file in the directory."""
@@ -98,20 +109,25 @@ class RunDirectory:
         self._write_state(finished=False)
         self._remove_others()
 
-    def finish(self, summary: Dict[str, Any]) -> None:
-        """Mark the run as complete, and write `Key = value` lines of its summary to the log and to CASENAME.log."""
+    def finish(self, summary: Dict[str, Any], test: Optional[Result] = None) -> None:
+        """Mark the run as complete, and write `Key = value` lines of its summary to the log and to CASENAME.log.
+
+        test: the Result of the best weights; None if there are no testing clips.
+        """
         lines = ["%s = %s" % item for item in summary.items()]
         for line in lines:
             self.log(line)
         self.flush()
         with files.replacing(self.file(summary["CaseName"] + ".log")) as file:
             file.write("\n".join(lines) + "\n")
+        if test:
+            self._tested = {"test_accuracy": test.accuracy, "test_clips": test.count}
         self._write_state(finished=True)
 
     def _write_state(self, finished):
         with files.replacing(self.file(STATE)) as file:
             state = {"finished": finished, "checkpoints": [one._asdict() for one in self.checkpoints]}
-            json.dump(state, file, indent=1)
+            json.dump(dict(state, **self._tested), file, indent=1)
 
     def _prune(self, best_step):
         """Keep the last two checkpoints, and the best one as of each of them."""
@@ -153,6 +169,13 @@ def read_state(path: str) -> Tuple[bool, List[Checkpoint]]:
         return values["finished"], [Checkpoint(**entry) for entry in values["checkpoints"]]
     except (KeyError, TypeError) as error:
         raise KwsError("%s is damaged: %s" % (state, error), advice)
+
+
+def read_result(path: str) -> RunResult:
+    """The accuracies that state.json of a finished run holds."""
+    best = read_state(path)[1][-1].best_accuracy
+    state = files.read_json(os.path.join(path, STATE), "train again")
+    return RunResult(best, state.get("test_accuracy"), state.get("test_clips", 0))
 
 
 def read_metrics(path: str) -> List[Dict[str, Any]]:
@@ -214,14 +237,25 @@ def _clear(path):
         shutil.rmtree(os.path.join(path, "summaries"))
 
 
-def newest(folder: str = "output") -> str:
-    """The run directory under `folder` that was trained last."""
+def find_newest(folder: str = OUTPUT) -> Optional[str]:
+    """The run directory under `folder` that was trained last; None if there is no run."""
     found = glob.glob(os.path.join(glob.escape(folder), "**", STATE), recursive=True)
-    if not found:
+    return os.path.dirname(max(found, key=os.path.getmtime)) if found else None
+
+
+def newest(folder: str = OUTPUT) -> str:
+    """The run directory under `folder` that was trained last."""
+    found = find_newest(folder)
+    if found is None:
         raise KwsError(
             "there is no trained network under %s" % folder, "run kws train, or name a network with --checkpoint"
         )
-    return os.path.dirname(max(found, key=os.path.getmtime))
+    return found
+
+
+def is_there(path: str) -> bool:
+    """Whether a path is a run directory, a checkpoint, or one of its files."""
+    return os.path.isdir(path) or any(os.path.exists(_prefix_of(path) + suffix) for suffix in _CHECKPOINT_SUFFIXES)
 
 
 def resolve(path: str) -> Tuple[Description, str]:
@@ -249,12 +283,17 @@ def _best(path):
     raise KwsError("%s contains no checkpoint yet" % path, "let kws train run until it saves the first one")
 
 
+def _prefix_of(path):
+    """The path of a checkpoint, without the suffix of one of its files."""
+    for suffix in _CHECKPOINT_SUFFIXES:
+        path = path[: -len(suffix)] if path.endswith(suffix) else path
+    return path
+
+
 def _named(path):
-    prefix = path
-    for suffix in (".index", ".meta", ".data-00000-of-00001"):
-        prefix = prefix[: -len(suffix)] if prefix.endswith(suffix) else prefix
-    if not glob.glob(glob.escape(prefix) + ".*"):
+    if not is_there(path):
         raise KwsError("there is no checkpoint %s" % path)
+    prefix = _prefix_of(path)
     model = os.path.join(os.path.dirname(prefix), MODEL)
     if not os.path.exists(model):
         raise KwsError(

@@ -78,7 +78,7 @@ def plan(values: Dict[str, Any]) -> Job:
         _check_quantizable(architecture, layers)
     teachers = tuple(_check_teacher(path, labels.labels_of(data.wanted_words), features) for path in train.teacher)
     run_path, start = values["train_dir"] or os.path.join("output", str(number)), values["start_checkpoint"]
-    start_sha256 = _check_start(start, run_path, values["overwrite"]) if start else ""
+    start, start_sha256 = _start(start, run_path, values["overwrite"]) if start else ("", "")
     return Job(
         run_path=run_path,
         architecture=architecture,
@@ -88,7 +88,7 @@ def plan(values: Dict[str, Any]) -> Job:
         train=train,
         device=device,
         data_path=os.path.abspath(values["data_path"]),
-        start_checkpoint=os.path.abspath(start) if start else "",
+        start_checkpoint=start,
         start_sha256=start_sha256,
         teacher_sha256=teachers,
         overwrite=values["overwrite"],
@@ -153,23 +153,26 @@ def _check_augmentation(values, data, features):
                            "add %s 1, or more" % flag_of(masks))
 
 
-def _check_start(path, run_path, overwrite):
-    """Refuse a start checkpoint that this run would overwrite, or that kws cannot read -> the SHA-256 of its weights.
+def _start(path, run_path, overwrite):
+    """(the full path of a start checkpoint, the SHA-256 of its weights).
 
-    A run that continues does not read it again, so it may be gone by then; its SHA-256 is "" then.
+    Refuses one that this run would overwrite, or that kws cannot read. A run that continues does not read it again, so
+    it may be gone by then; its SHA-256 is "" then.
     """
+    sha256 = ""
+    try:
+        path = classifiers.located(path)
+        sha256 = files.sha256_of(classifiers.weights_file(path))
+    except (KwsError, OSError):
+        if overwrite or not run_directory.read_state(run_path)[1]:
+            raise
     start = os.path.realpath(path)
     if os.path.realpath(run_path) == (start if os.path.isdir(start) else os.path.dirname(start)):
         raise KwsError(
             "--start-checkpoint %s is in %s, which is also the train dir of this run" % (path, run_path),
             "choose another --train-dir",
         )
-    try:
-        return files.sha256_of(classifiers.weights_file(path))
-    except (KwsError, OSError):
-        if overwrite or not run_directory.read_state(run_path)[1]:
-            raise
-        return ""
+    return os.path.abspath(path), sha256
 
 
 def _workers(asked):

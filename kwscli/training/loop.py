@@ -68,7 +68,7 @@ def train(job: Job) -> Outcome:
         with collective.folder(job.run_path) as path, \
                 run_directory.opened(path, description, job.log_name, job.overwrite) as directory:
             outcome = _train_in(directory, job, data, stream, learns_from, collective, started)
-            directory.finish(summary_of(outcome, description, collective.size))
+            directory.finish(summary_of(outcome, description, collective.size), outcome.test)
             return outcome
 
 

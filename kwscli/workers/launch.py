@@ -102,7 +102,8 @@ class _Workers:
             return 128 + self._stopped_by if self._stopped_by and status else status
         if rank == 0 and status > 0:
             return status  # worker 0 has shown its error
-        raise KwsError("worker %d %s" % (rank, _how(status)), self._advice(rank))
+        who = "worker %d" % rank if self._size > 1 else "the training"
+        raise KwsError("%s %s" % (who, _how(status)), self._advice(rank))
 
     def _first_failure(self):
         """(rank, exit status) of the first worker that fails, once the others had time to end; (0, 0) if none does."""
