@@ -14,7 +14,7 @@ from ..data import dataset
 from ..data.batches import EvaluationSet
 from ..errors import KwsError
 from ..metrics import Result
-from ..models.quantization import FEATURES_RANGE
+from ..models.quantization import FEATURES_RANGE, Floats
 from ..runs import checkpoint
 from ..runs.description import Description
 from ..sound.features import features as features_of
@@ -43,7 +43,8 @@ def write(path: str, description: Description, prefix: str) -> None:
     with classifiers.open(prefix) as original:
         wanted = original.scores(clips)
     features = features_of(clips, description.features)
-    graph_def = frozen_graph.frozen(description, prefix, frozen_graph.features_input)
+    # The range of its integers limits the features.
+    graph_def = frozen_graph.frozen(description, prefix, frozen_graph.features_input, Floats())
     best = None
     for low, high in _ranges(description, prefix, features):
         content = _converted(graph_def, np.clip(features, low, high), description)
