@@ -56,7 +56,9 @@ def modules():
 
 
 MODULES = modules()
-ARCHITECTURES = [name for name in MODULES if re.fullmatch(r"models\.(?!shapes|costs|graph|network|quantization)\w+", name)]
+ARCHITECTURES = [
+    name for name in MODULES if re.fullmatch(r"models\.(?!shapes|costs|graph|network|quantization)\w+", name)
+]
 
 
 def place(name):
