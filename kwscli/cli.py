@@ -24,8 +24,8 @@ def _data_path(default=None, otherwise="the folder that the run was trained on")
 
 _checkpoint = click.option(
     "--checkpoint", metavar="PATH",
-    help="A run directory (its best checkpoint), a checkpoint, a frozen network (.pb, .tflite), or the name of a network "
-    "in the package.  [default: the newest run under output/, else the network in the package]"
+    help="A run directory (its best checkpoint), a checkpoint, a frozen network (.pb, .tflite), or the name of a "
+    "network in the package.  [default: the newest run under output/, else the network in the package]"
 )
 _labels = click.option("--labels", metavar="FILE", help="The labels of a .pb graph that does not contain them.")
 _json = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")

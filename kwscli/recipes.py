@@ -17,10 +17,7 @@ class Recipe(NamedTuple):
 
 
 # Where the user gives the flag on the left, the settings on the right, which belong to another choice, are left out.
-_REPLACED_BY = {
-    "background_volume": ("noise_snr_db",),
-    "schedule": ("warm_up_percentage", "learning_rate", "how_many_training_steps"),
-}
+_REPLACED_BY = {"schedule": ("warm_up_percentage", "learning_rate", "how_many_training_steps")}
 # SpecAugment hides parts of the features from networks that have more weights than they need: (weights, masks).
 _MASKS = (
     (60000, {}),
@@ -41,7 +38,7 @@ def load(name: Optional[str], architecture: str, weight_count: int, flags: Dict[
     ])
 
 
-# More of the spectrum than the 10 coefficients up to 4 kHz of Hello Edge. The other networks have such features already.
+# More of the spectrum than the 10 coefficients up to 4 kHz of Hello Edge.
 _FEATURES = {
     "ds_cnn": {"dct_coefficient_count": 20, "upper_edge_hertz": 7600.0},
 }

@@ -17,11 +17,10 @@ RENAMED = {
 _NO = ("false", "0", "no")
 _URL = ("",), "kws prepare --download downloads Speech Commands; give --data-path for other data"
 _PREPROCESS = ("mfcc",), "kws train --features chooses the features"
-_QUANTIZE = _NO, "kws trains and freezes float32 weights"
 # {command: {flag: (the values that mean what kws does, what to do instead of another value)}}
 FIXED = {
     "train": {
-        "--data-url": _URL, "--preprocess": _PREPROCESS, "--quantize": _QUANTIZE,
+        "--data-url": _URL, "--preprocess": _PREPROCESS,
         "--optimizer": (("adam",), "kws train uses the Adam optimizer"),
         "--verbosity": (("info",), "the log of every step is in the train dir"),
     },
@@ -35,7 +34,7 @@ FIXED = {
         "--output-name": (("labels_softmax", "labels_softmax:0"), "the output node must have this name"),
     },
     "freeze": {
-        "--preprocess": _PREPROCESS, "--quantize": _QUANTIZE,
+        "--preprocess": _PREPROCESS, "--quantize": (_NO, "use --format tflite-int8"),
         "--clip-stride-ms": (("30",), "no network of kws keeps a cache from clip to clip"),
         "--save-format": (("graph_def",), "use --format"),
     },

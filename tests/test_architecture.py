@@ -17,17 +17,17 @@ COMMANDS = "bench doctor evaluate label list_models"
 ARROWS = {
     "sound": ("", ""),
     "data": ("sound", ""),
-    "models": ("sound", "graph network"),
+    "models": ("sound", "graph network quantization"),
     "devices": ("", "cpu device gpu npu npu_adapter optimizer session"),
     "runs": ("data devices models sound", "checkpoint"),
     "workers": ("devices", "collective"),
-    "classifiers": ("data devices models pretrained runs sound", "checkpoint frozen_graph"),
+    "classifiers": ("data devices models pretrained runs sound", "checkpoint frozen_graph tflite"),
     "training": (
         "classifiers data devices models runs sound workers",
         "averages diagnostics loop losses starting_weights teachers tensorboard tensors training_graph "
         "training_session",
     ),
-    "export": ("classifiers data devices models runs sound", "frozen_graph pb pb_features"),
+    "export": ("classifiers data devices models runs sound", "frozen_graph pb pb_features tflite tflite_int8"),
     "evaluate": ("classifiers data sound", ""),
     "label": ("classifiers data sound", ""),
     "list_models": ("models pretrained sound", ""),
@@ -59,7 +59,9 @@ def modules():
 
 
 MODULES = modules()
-ARCHITECTURES = [name for name in MODULES if re.fullmatch(r"models\.(?!shapes|costs|graph|network)\w+", name)]
+ARCHITECTURES = [
+    name for name in MODULES if re.fullmatch(r"models\.(?!shapes|costs|graph|network|quantization)\w+", name)
+]
 
 
 def place(name):

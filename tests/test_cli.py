@@ -132,14 +132,14 @@ def test_the_recipe_best_replaces_the_defaults(planned):
     assert (job["recipe"], other["recipe"]) == ("best", "hello-edge")
     assert job["schedule"] == "cosine" and sum(job["how_many_training_steps"]) == sum(other["how_many_training_steps"])
     for name in ("label_smoothing", "weight_decay", "gradient_clipping", "weight_averaging", "keyword_balance",
-                 "speed_percentage", "noise_snr_db"):
+                 "speed_percentage"):
         assert job[name] and not other[name], name
 
 
 def test_a_flag_replaces_its_part_of_a_recipe(planned):
-    job = planned(*BEST, *"--label-smoothing 0 --how-many-training-steps 500 --background-volume 0.2".split())
+    job = planned(*BEST, *"--label-smoothing 0 --how-many-training-steps 500 --dct-coefficient-count 12".split())
     assert job["label_smoothing"] == 0 and job["how_many_training_steps"] == (500,) and job["speed_percentage"]
-    assert (job["background_volume"], job["noise_snr_db"]) == (0.2, ())
+    assert (job["features"].dct_coefficient_count, job["features"].upper_edge_hertz) == (12, 7600)
     job = planned(*BEST, "--schedule", "phases")
     assert (job["schedule"], len(job["learning_rate"]), job["warm_up_percentage"]) == ("phases", 3, 0)
     job = planned(*BEST, "--model-size", "l", "--time-masks", "0")
@@ -206,6 +206,9 @@ def test_words_may_have_spaces_where_commas_separate_them(planned, words, expect
     ("--check_nans maybe", 2, "Error: Got unexpected extra argument (maybe)"),
     ("--time_masks 2 --time_mask_frames 60", 1,
      "Error: --time-mask-frames 60 is too wide for the features, which have 49 frames; choose at most 48"),
+    ("--distillation_weight 0.5", 1, "Error: --distillation-weight 0.5 has no effect without --teacher; add --teacher"),
+    ("--recipe fast", 2, "Invalid value for '--recipe'"),
+    ("--recipe best --how_many_training_steps 10 20", 1, "a cosine schedule has one --learning-rate and one"),
     ("--noise_snr_db -5,20 --background_volume 0.2", 1,
      "Error: --background-volume 0.2 has no effect with --noise-snr-db; leave one of them out"),
     ("--noise_snr_db nan,20", 1, "Error: --noise-snr-db is nan; give a finite number"),

@@ -5,6 +5,7 @@ import pytest
 from test_train import data, weights_of_prefix  # noqa: F401  (data is a fixture)
 
 from kwscli import models
+from kwscli.export import tflite, tflite_int8
 from kwscli.runs import run_directory
 from kwscli.training import loop
 
@@ -55,6 +56,15 @@ def test_the_whole_path(architecture, data, kws, tmp_path, monkeypatch):  # noqa
     for graph in ("frozen.pb", "frozen_features.pb"):
         again = json.loads(kws("label", clip, "--checkpoint", tmp_path / graph, "--json").stdout)[0]
         assert again["scores"] == pytest.approx(heard["scores"], abs=1e-4)
+    for name in ("tflite", "tflite-int8"):
+        frozen = kws("freeze", "--checkpoint", path, "--output", tmp_path / "frozen.pb", "--format", name, "--json")
+        if name == "tflite-int8" and tflite.ON_TENSORFLOW_1 and architecture in tflite_int8.NOT_ON_TENSORFLOW_1:
+            assert "cannot convert a %s to 8-bit integers; freeze the same" % architecture in frozen.stderr
+            continue
+        (written,) = json.loads(frozen.stdout)
+        command = ("eval", "--checkpoint", written["path"], "--data-path", data, "--split", "validation", "--json")
+        again = json.loads(kws(*command).stdout)
+        assert again["accuracy"] == pytest.approx(accuracy, abs=1e-9 if name == "tflite" else 0.1)
 
 
 def test_dropout_goes_on_where_it_was(data, kws, tmp_path, monkeypatch):  # noqa: F811

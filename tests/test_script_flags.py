@@ -96,7 +96,7 @@ def test_the_flags_that_the_issue_names(planned):  # noqa: F811
     ("train", "--optimizer gradient_descent",
      "kws train cannot use --optimizer gradient_descent; kws train uses the Adam optimizer"),
     ("train", "--preprocess=average", "kws train cannot use --preprocess average; kws train --features chooses"),
-    ("train", "--quantize True", "kws train cannot use --quantize True; kws trains and freezes float32 weights"),
+    ("freeze", "--quantize True", "kws freeze cannot use --quantize True; use --format tflite-int8"),
     ("eval", "--training", "kws eval cannot use --training; use --split training"),
     ("eval", "--wanted_words no,yes", "--wanted-words is no,yes, but that of CHECKPOINT is yes,no; leave"),
     ("eval", "--window_size_ms 30.5", "--window-size-ms is 30.5, but that of CHECKPOINT is 40; leave it"),

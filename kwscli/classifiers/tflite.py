@@ -63,7 +63,7 @@ def open_model(path: str, labels_path: Optional[str] = None) -> TfliteClassifier
         )
     with open(path, "rb") as file:
         opened = interpreter(file.read(), path)
-    shapes = [list(one["shape"]) for one in opened.get_input_details() + opened.get_output_details()]
+    shapes = [one["shape"].tolist() for one in opened.get_input_details() + opened.get_output_details()]
     wanted = [[1, description.features.feature_count], [1, len(description.labels)]]
     if shapes != wanted:
         raise KwsError(

@@ -1,12 +1,13 @@
 """Graphs with the weights inside, in the interface that the scripts of ARM and TensorFlow load."""
 import contextlib
 import json
-from typing import Callable
+from typing import Callable, Optional
 
 import tensorflow.compat.v1 as tf
 
 from ..classifiers.frozen_graph import DESCRIPTION_ATTRIBUTE, FEATURES_INPUT, OUTPUT
 from ..models import network
+from ..models.quantization import Floats
 from ..runs import checkpoint
 from ..runs.description import Description
 from ..sound.feature_settings import FeatureSettings
@@ -35,12 +36,17 @@ def write(
 
 
 def frozen(
-    description: Description, prefix: str, input_of: Callable[[FeatureSettings], tf.Tensor]
+    description: Description, prefix: str, input_of: Callable[[FeatureSettings], tf.Tensor],
+    quantization: Optional[Floats] = None,
 ) -> "tf.GraphDef":
-    """The network with the weights of a checkpoint as constants. `input_of` is as in `write`."""
+    """The network with the weights of a checkpoint as constants.
+
+    input_of: as in `write`. quantization: as in `network.logits_of`.
+    """
     with tf.Graph().as_default() as graph:
         features = tf.reshape(input_of(description.features), (1,) + description.features.shape)
-        tf.nn.softmax(network.logits_of(description, features, training=False), name=OUTPUT)
+        logits = network.logits_of(description, features, training=False, quantization=quantization)
+        tf.nn.softmax(logits, name=OUTPUT)
     with contextlib.closing(checkpoint.restored_session(graph, description, prefix)) as session:
         return tf.graph_util.convert_variables_to_constants(session, graph.as_graph_def(), [OUTPUT])
 

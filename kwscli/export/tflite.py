@@ -26,8 +26,8 @@ def write(path: str, description: Description, prefix: str) -> None:
     """Write the file."""
     graph_def = frozen_graph.frozen(description, prefix, frozen_graph.features_input)
     with converter(graph_def) as float_converter:
-        # The older converter of TensorFlow 1.15 does not know all operations of bc_resnet.
-        float_converter.experimental_enable_mlir_converter = description.architecture == "bc_resnet"
+        if ON_TENSORFLOW_1:  # its other converter refuses bc_resnet, and gives wrong scores of cnn
+            float_converter.experimental_enable_mlir_converter = True
         content = converted(float_converter, description)
     save(path, content, description)
 

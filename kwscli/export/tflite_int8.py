@@ -14,7 +14,7 @@ from ..data import dataset
 from ..data.batches import EvaluationSet
 from ..errors import KwsError
 from ..metrics import Result
-from ..models.quantization import FEATURES_RANGE
+from ..models.quantization import FEATURES_RANGE, Floats
 from ..runs import checkpoint
 from ..runs.description import Description
 from ..sound.features import features as features_of
@@ -28,8 +28,8 @@ CLIPS_CALIBRATED, CLIPS_CHECKED = 200, 1000
 FLOOR_PERCENTAGES = (0, 0.1, 0.5, 2)
 # A file that loses more accuracy than this, or gives more other answers than the float network, causes a warning.
 LOSS_ALLOWED, AGREEMENT_WANTED = 0.005, 0.98
-# TensorFlow 1.15 refuses their operations; if one rewrites them, the scores are wrong.
-NOT_ON_TENSORFLOW_1 = ("basic_lstm", "lstm", "gru", "crnn", "bc_resnet")
+# TensorFlow 1.15 refuses their operations, or converts them to a file with wrong scores.
+NOT_ON_TENSORFLOW_1 = ("basic_lstm", "lstm", "gru", "crnn", "bc_resnet", "cnn")
 
 
 def write(path: str, description: Description, prefix: str) -> None:
@@ -43,7 +43,8 @@ def write(path: str, description: Description, prefix: str) -> None:
     with classifiers.open(prefix) as original:
         wanted = original.scores(clips)
     features = features_of(clips, description.features)
-    graph_def = frozen_graph.frozen(description, prefix, frozen_graph.features_input)
+    # The range of its integers limits the features.
+    graph_def = frozen_graph.frozen(description, prefix, frozen_graph.features_input, Floats())
     best = None
     for low, high in _ranges(description, prefix, features):
         content = _converted(graph_def, np.clip(features, low, high), description)

@@ -4,12 +4,12 @@
 Tensors are [batch, height (time), width (frequency), channels], the order that TensorFlow's CPU kernels need.
 """
 import zlib
-from typing import ContextManager, Optional, Sequence, Tuple, Union
+from typing import ContextManager, Optional, Sequence, Tuple
 
 import tensorflow.compat.v1 as tf
 
 from . import shapes
-from .quantization import Floats, Quantization
+from .quantization import Floats
 
 NORMALIZATION = "mean", "deviation"  # the variables of `GraphLayers.normalize`, in the scope "features"
 _DRAWN = 2 ** 24  # dropout draws integers below this
@@ -31,7 +31,7 @@ class GraphLayers:
 
     def __init__(
         self, training: bool, dropout_rate: Optional[float] = None, rank: int = 0,
-        quantization: Union[Floats, Quantization] = Floats(),
+        quantization: Floats = Floats(),
     ) -> None:
         self.training = training
         self._quantization = quantization
@@ -75,7 +75,7 @@ class GraphLayers:
         if stride[0] != stride[1]:
             padded = self._padded(x, kernel, stride) if padding == "SAME" else x
             y = tf.nn.depthwise_conv2d(padded, weights, strides=(1, 1, 1, 1), padding="VALID")
-            return y[:, :: stride[0], :: stride[1]]  # TensorFlow's kernels only support equal strides
+            return y[:, :: stride[0], :: stride[1], :]  # TensorFlow's kernels only support equal strides
         return tf.nn.depthwise_conv2d(x, weights, strides=(1,) + tuple(stride) + (1,), padding=padding)
 
     def _dilated(self, x, weights, dilation):
@@ -87,7 +87,7 @@ class GraphLayers:
         rows = -(-height // dilation)
         x = self.reshape(self._pad(x, 0, rows * dilation - height), (rows, dilation * width, channels))
         y = tf.nn.depthwise_conv2d(x, weights, strides=(1, 1, 1, 1), padding="SAME")
-        return self.reshape(y, (rows * dilation, width, channels))[:, :height]
+        return self.reshape(y, (rows * dilation, width, channels))[:, :height, :, :]
 
     def pad_time(self, x: tf.Tensor, frames: int) -> tf.Tensor:
         """Add `frames` frames of zeros before and after: x [batch, h, w, c] -> [batch, h + 2 frames, w, c]."""

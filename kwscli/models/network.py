@@ -1,12 +1,12 @@
 """A network as a TensorFlow graph. The graphs that train and that infer share its variables."""
 import dataclasses
-from typing import Any, Dict, List, NamedTuple, Optional, Union
+from typing import Any, Dict, List, NamedTuple, Optional
 
 import tensorflow.compat.v1 as tf
 
 from .. import models
 from .graph import NORMALIZATION, GraphLayers
-from .quantization import Floats, Quantization
+from .quantization import Floats, Limits
 
 
 class InferenceGraph(NamedTuple):
@@ -18,13 +18,15 @@ class InferenceGraph(NamedTuple):
 
 def logits_of(
     description: Any, features: tf.Tensor, training: bool, rank: int = 0,
-    quantization: Union[Floats, Quantization] = Floats(),
+    quantization: Optional[Floats] = None,
 ) -> tf.Tensor:
     """features [batch, frame_count, channel_count] -> logits [batch, label_count] of a `Description`'s network.
 
     training: whether units drop out and batch norm uses the statistics of the batch. rank: of this worker.
-    quantization: what rounds the tensors of the network.
+    quantization: what rounds the tensors of the network; None: they are floats.
     """
+    if quantization is None:
+        quantization = Limits() if description.train.quantize else Floats()
     with tf.variable_scope(description.architecture, reuse=tf.AUTO_REUSE):
         layers = GraphLayers(training, description.train.dropout_rate, rank, quantization)
         build = models.load(description.architecture).build

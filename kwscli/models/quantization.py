@@ -18,7 +18,7 @@ FEATURES_RANGE = "quantized_features"
 
 
 class Floats:
-    """Every value stays as it is. (The methods of `Quantization`.)"""
+    """Every value stays as it is."""
 
     def features(self, x: tf.Tensor) -> tf.Tensor:
         return x
@@ -33,10 +33,28 @@ class Floats:
         return y
 
 
-class Quantization:
+class Limits(Floats):
+    """The features stay in the range of a training with --quantize, and every other value stays as it is."""
+
+    def features(self, x: tf.Tensor) -> tf.Tensor:
+        low, high = _range(FEATURES_RANGE)
+        return tf.minimum(tf.maximum(x, low), high)
+
+
+def _range(name):
+    """The variables at the ends of a range."""
+    return [
+        tf.get_variable(
+            name + end, (), initializer=tf.zeros_initializer(), trainable=False,
+            collections=[tf.GraphKeys.GLOBAL_VARIABLES, tf.GraphKeys.MODEL_VARIABLES],
+        ) for end in ("_low", "_high")
+    ]
+
+
+class Quantization(Floats):
     """Rounds the tensors of a network as integer kernels do. Each network that is built needs a new object.
 
-    active: a tensor, 1.0 where the network rounds and 0.0 where it does not. training: whether the ranges of
+    active: a boolean tensor, whether the network rounds in this step. training: whether the ranges of
     activations follow those of the batches.
     """
 
@@ -74,7 +92,7 @@ class Quantization:
         return y
 
     def _round(self, x, name, lowest):
-        low, high = self._variable(name + "_low"), self._variable(name + "_high")
+        low, high = _range(name)
         if self._training:
             low, high = self._moved(low, lowest(x)), self._moved(high, tf.reduce_max(x))
         # Zero is always in the range, because kernels pad with it.
@@ -95,15 +113,15 @@ class Quantization:
         return -tf.nn.top_k(-values, 1 + int(_LOWEST_FEATURES * values.shape.num_elements())).values[-1]
 
     def _straight_through(self, x, rounded):
-        return x + tf.stop_gradient(self._active * (rounded - x))
+        """`rounded` where the network rounds, else x, with the gradient of x."""
 
-    def _variable(self, name):
-        return tf.get_variable(
-            name, (), initializer=tf.zeros_initializer(), trainable=False,
-            collections=[tf.GraphKeys.GLOBAL_VARIABLES, tf.GraphKeys.MODEL_VARIABLES],
-        )
+        @tf.custom_gradient
+        def choose(x, rounded, active):
+            return tf.where_v2(active, rounded, x), lambda gradient: (gradient, None, None)
+
+        return choose(tf.identity(x), rounded, self._active)
 
 
 def active_after(steps: int) -> tf.Tensor:
-    """1.0 in the training steps after the first `steps`, else 0.0."""
-    return tf.cast(tf.train.get_or_create_global_step() >= steps, tf.float32)
+    """Whether a training step comes after the first `steps`."""
+    return tf.greater_equal(tf.train.get_or_create_global_step(), steps)

@@ -73,6 +73,7 @@ def plan(values: Dict[str, Any]) -> Job:
     features = feature_settings.chosen(values, dict(size.feature_settings, **recipe.features))
     _check_augmentation(values, data, features)
     train = _with_full_paths(pick(TrainSettings, values, **recipe.train))
+    _check_distillation(values, train)
     layers = costs.count(architecture, size.model_size_info, features, len(labels.labels_of(data.wanted_words))).layers
     if train.quantize:
         _check_quantizable(architecture, layers)
@@ -105,6 +106,12 @@ def _weight_count(architecture, size, keyword_count):
     """How many weights a network has with the features that it was published with."""
     features = feature_settings.FeatureSettings(**size.feature_settings)
     return costs.count(architecture, size.model_size_info, features, keyword_count + 2).weights
+
+
+def _check_distillation(values, train):
+    for name in ("distillation_weight", "distillation_temperature"):
+        if values[name] is not None and not train.teacher:
+            raise KwsError("%s %g has no effect without --teacher" % (flag_of(name), values[name]), "add --teacher RUN")
 
 
 def _with_full_paths(train):

@@ -28,7 +28,7 @@ def start_from(session: tf.Session, source: Weights, description: Description) -
         if axis is not None:
             shape[axis] = len(source.labels)
         if value is None or list(value.shape) != shape:
-            new.append(name)
+            new += [name] if shape else []  # the scalars are ranges of --quantize, which need no mention
             continue
         if axis is not None:
             moved = np.array(session.run(variable))

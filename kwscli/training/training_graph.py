@@ -80,7 +80,7 @@ def build(
 
 
 def _quantization(settings):
-    """What rounds the network that trains."""
+    """What rounds the network that trains; None: it is in floats."""
     if not settings.quantize:
-        return quantization.Floats()
+        return None
     return quantization.Quantization(quantization.active_after(settings.steps_before_rounding), training=True)
