@@ -8,7 +8,7 @@ PRETRAINED_RUN ?= output/pretrained
 BIN = $(VENV)/bin
 INSTALLED = $(VENV)/.installed
 
-.PHONY: help install demo test lint bench pretrained clean
+.PHONY: help install demo test lint bench accuracy pretrained clean
 
 help:  ## list these targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -34,6 +34,9 @@ lint: $(INSTALLED)  ## check the style
 
 bench: $(INSTALLED)  ## measure the speed of every part: 3 to 5 minutes
 	$(BIN)/kws bench
+
+accuracy: $(INSTALLED)  ## train and measure the networks of the accuracy table on the recordings in DATA: a day
+	$(BIN)/python tests/benchmark_accuracy.py --data-path $(DATA)
 
 # With RUN=DIR, the run in DIR is packaged, and nothing is trained.
 pretrained: $(INSTALLED)  ## train the network of the package on the recordings in DATA, and package it: hours

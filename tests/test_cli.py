@@ -139,7 +139,7 @@ def test_the_recipe_best_replaces_the_defaults(planned):
 def test_a_flag_replaces_its_part_of_a_recipe(planned):
     job = planned(*BEST, *"--label-smoothing 0 --how-many-training-steps 500 --dct-coefficient-count 12".split())
     assert job["label_smoothing"] == 0 and job["how_many_training_steps"] == (500,) and job["speed_percentage"]
-    assert (job["features"].dct_coefficient_count, job["features"].upper_edge_hertz) == (12, 7600)
+    assert (job["dct_coefficient_count"], job["upper_edge_hertz"]) == (12, 7600)
     job = planned(*BEST, "--schedule", "phases")
     assert (job["schedule"], len(job["learning_rate"]), job["warm_up_percentage"]) == ("phases", 3, 0)
     job = planned(*BEST, "--model-size", "l", "--time-masks", "0")
