@@ -176,7 +176,7 @@ def test_only_devices_compare_kinds_of_devices():
 def test_only_mfcc_knows_its_coefficients():
     """Everything else asks the settings for the shape of the features."""
     known = {name for name in MODULES if "dct_coefficient_count" in ast.dump(MODULES[name])} - set(ARCHITECTURES)
-    published = {"models"}  # the features of published networks
+    published = {"models", "recipes"}  # the features of published networks, and of recipes
     assert known == published | {
         "sound.mfcc", "sound.log_mel", "sound.feature_settings", "runs.description",
         "export.pb", "classifiers.frozen_graph", "script_flags",  # the Mfcc operation; the scripts' own flag
