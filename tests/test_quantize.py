@@ -110,7 +110,7 @@ def test_a_run_that_continues_ends_with_the_same_bits(data, tmp_path, monkeypatc
     for step in (8, 22):  # before it rounds, and while it does
         broken_after(step, data, tmp_path / "run", monkeypatch, *flags)
     result = train(data, tmp_path / "run", *flags)
-    assert result.exit_code == 0 and "Continuing after step 20" in result.stderr
+    assert result.exit_code == 0 and "Continuing after step 20" in result.output
     mine, theirs = weights(tmp_path / "run"), weights(tmp_path / "unbroken")
     assert set(mine) == set(theirs)
     for name, value in theirs.items():

@@ -29,7 +29,8 @@ FLOOR_PERCENTAGES = (0, 0.1, 0.5, 2)
 # A file that loses more accuracy than this, or gives more other answers than the float network, causes a warning.
 LOSS_ALLOWED, AGREEMENT_WANTED = 0.005, 0.98
 # TensorFlow 1.15 refuses their operations, or converts them to a file with wrong scores.
-NOT_ON_TENSORFLOW_1 = ("basic_lstm", "lstm", "gru", "crnn", "bc_resnet", "cnn")
+NOT_ON_TENSORFLOW_1 = ("basic_lstm", "lstm", "gru", "crnn", "bc_resnet", "cnn", "low_latency_svdf")
+_NEWER = "freeze the same checkpoint on Python 3.9 or newer"
 
 
 def write(path: str, description: Description, prefix: str) -> None:
@@ -37,7 +38,7 @@ def write(path: str, description: Description, prefix: str) -> None:
     if tflite.ON_TENSORFLOW_1 and description.architecture in NOT_ON_TENSORFLOW_1:
         raise KwsError(
             "TensorFlow %s cannot convert a %s to 8-bit integers" % (tf.__version__, description.architecture),
-            "freeze the same checkpoint on Python 3.9 or newer",
+            _NEWER,
         )
     clips = _clips_evenly(description)
     with classifiers.open(prefix) as original:
@@ -48,10 +49,18 @@ def write(path: str, description: Description, prefix: str) -> None:
     best = None
     for low, high in _ranges(description, prefix, features):
         content = _converted(graph_def, np.clip(features, low, high), description)
-        difference = np.abs(runtime.scores_of(runtime.interpreter(content, path), features) - wanted).mean()
+        difference = np.abs(runtime.scores_of(_interpreter(content, path), features) - wanted).mean()
         if best is None or difference < best[0]:
             best = difference, content
     tflite.save(path, best[1], description)
+
+
+def _interpreter(content, path):
+    try:
+        return runtime.interpreter(content, path)
+    except KwsError as error:
+        # The interpreter of TensorFlow 1.15 refuses some scales that its converter rounds.
+        raise KwsError(error.problem, _NEWER) if tflite.ON_TENSORFLOW_1 else error
 
 
 def _ranges(description, prefix, features):
