@@ -38,13 +38,16 @@ bench: $(INSTALLED)  ## measure the speed of every part: 3 to 5 minutes
 accuracy: $(INSTALLED)  ## train and measure the networks of the accuracy table on the recordings in DATA: a day
 	$(BIN)/python tests/benchmark_accuracy.py --data-path $(DATA)
 
+KEYWORDS = --data-path $(DATA) --wanted-words yes,no,up,down,left,right,stop,go
 # With RUN=DIR, the run in DIR is packaged, and nothing is trained.
 pretrained: $(INSTALLED)  ## train the network of the package on the recordings in DATA, and package it: hours
 ifndef RUN
-	$(BIN)/kws train --recipe best --data-path $(DATA) --wanted-words yes,no,up,down,left,right,stop,go \
-		--train-dir $(PRETRAINED_RUN)
+	$(BIN)/kws train $(KEYWORDS) --recipe best --model-architecture ds_tc_resnet --how-many-training-steps 15000 \
+		--train-dir $(PRETRAINED_RUN)/teacher
+	$(BIN)/kws train $(KEYWORDS) --recipe best --how-many-training-steps 20000 --teacher $(PRETRAINED_RUN)/teacher \
+		--train-dir $(PRETRAINED_RUN)/student
 endif
-	$(BIN)/python tests/make_pretrained.py $(or $(RUN),$(PRETRAINED_RUN))
+	$(BIN)/python tests/make_pretrained.py $(or $(RUN),$(PRETRAINED_RUN)/student)
 
 clean:  ## delete the environment and the files of the demo
 	rm -rf $(VENV) $(DEMO) build *.egg-info

@@ -146,9 +146,18 @@ def test_a_flag_replaces_its_part_of_a_recipe(planned):
     assert job["time_masks"] == 0 and job["frequency_masks"]
 
 
-def test_large_networks_have_more_of_the_features_hidden(planned):
-    masks = [planned(*BEST, "--model-size", size)["time_masks"] for size in "sml"]
-    assert masks == sorted(masks) and masks[0] == 0 < masks[1]
+def test_large_networks_learn_from_harder_clips(planned):
+    for size in "sml":
+        job = planned(*BEST, "--model-size", size)
+        assert bool(job["time_masks"]) == bool(job["noise_snr_db"]) == (size != "s")
+    assert (job["time_mask_frames"], job["frequency_mask_channels"]) == (7, 2)  # of 49 frames and 20 channels
+    job = planned(*BEST, "--model-size", "l", "--background-volume", "0.2", "--time-masks", "0")
+    assert (job["background_volume"], job["noise_snr_db"], job["time_masks"]) == (0.2, (), 0)
+
+
+def test_few_keywords_need_more_other_words_with_every_recipe(planned):
+    for words, wanted in (("yes", 200), ("yes,no,up,down", 62.5), ("a,b,c,d,e,f,g,h", 20)):
+        assert planned(*BEST, "--wanted-words", words)["unknown_percentage"] == wanted
 
 
 def test_augmentations(planned):

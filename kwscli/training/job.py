@@ -65,19 +65,21 @@ def plan(values: Dict[str, Any]) -> Job:
     number = npu_flags.device_number(values["device_id"])
     architecture = values["architecture"]
     size = models.chosen(architecture, values["model_size"], values["model_size_info"])
-    keyword_count = len(values["wanted_words"] or KEYWORDS)
-    recipe = recipes.load(values["recipe"], architecture, _weight_count(architecture, size, keyword_count), values)
-    data = pick(
-        DataSettings, values, **dict({"unknown_percentage": unknown_percentage_for(keyword_count)}, **recipe.data)
+    features = feature_settings.chosen(
+        values, dict(size.feature_settings, **recipes.features(values["recipe"], architecture))
     )
-    features = feature_settings.chosen(values, dict(size.feature_settings, **recipe.features))
+    keywords = values["wanted_words"] or KEYWORDS
+    label_names = labels.labels_of(keywords)
+    network = costs.count(architecture, size.model_size_info, features, len(label_names))
+    recipe = recipes.load(values["recipe"], network.weights, features.shape, values)
+    unknown = max(unknown_percentage_for(len(keywords)), recipe.data.get("unknown_percentage", 0.0))
+    data = pick(DataSettings, values, **dict(recipe.data, unknown_percentage=unknown))
     _check_augmentation(values, data, features)
     train = _with_full_paths(pick(TrainSettings, values, **recipe.train))
     _check_distillation(values, train)
-    layers = costs.count(architecture, size.model_size_info, features, len(labels.labels_of(data.wanted_words))).layers
     if train.quantize:
-        _check_quantizable(architecture, layers)
-    teachers = tuple(_check_teacher(path, labels.labels_of(data.wanted_words), features) for path in train.teacher)
+        _check_quantizable(architecture, network.layers)
+    teachers = tuple(_check_teacher(path, label_names, features) for path in train.teacher)
     run_path, start = values["train_dir"] or os.path.join("output", str(number)), values["start_checkpoint"]
     start, start_sha256 = _start(start, run_path, values["overwrite"]) if start else ("", "")
     return Job(
@@ -100,12 +102,6 @@ def plan(values: Dict[str, Any]) -> Job:
         cluster=together,
         workers=workers,
     )
-
-
-def _weight_count(architecture, size, keyword_count):
-    """How many weights a network has with the features that it was published with."""
-    features = feature_settings.FeatureSettings(**size.feature_settings)
-    return costs.count(architecture, size.model_size_info, features, keyword_count + 2).weights
 
 
 def _check_distillation(values, train):
