@@ -54,6 +54,18 @@ def compiler() -> Optional[str]:
     return None
 
 
+def host_compiler() -> Optional[List[str]]:
+    """The command that compiles for this machine; None if there is no compiler."""
+    return [compiler(), OPTIMIZED, *STRICT] if compiler() else None
+
+
+def numbers_of(folder: str) -> Dict[str, int]:
+    """{name without KWS_: value} of the integers in the kws_model.h of a kit."""
+    with open(os.path.join(folder, "kws_model.h"), encoding="utf-8") as file:
+        found = re.findall(r"#define KWS_(\w+) \(?(-?\d+)\)?\n", file.read())
+    return {name: int(value) for name, value in found}
+
+
 def build(folder: str, output: str, command: Sequence[str], sources: Sequence[str] = SOURCES) -> str:
     """Compile the kit in a folder with a command to `output`."""
     files = [os.path.join(folder, name) for name in sources]
@@ -70,14 +82,11 @@ class Kit:
     def __init__(self, folder: str, flags: Sequence[str] = (), real: type = np.float32) -> None:
         self._folder, self._flags, self._real = folder, flags, real
         self._library = self._built = None
-        with open(os.path.join(folder, "kws_model.h"), encoding="utf-8") as file:
-            self.numbers: Dict[str, int] = {
-                name: int(value) for name, value in re.findall(r"#define KWS_(\w+) \(?(-?\d+)\)?\n", file.read())
-            }
+        self.numbers = numbers_of(folder)
 
     def __enter__(self) -> "Kit":
         self._built = tempfile.TemporaryDirectory()
-        command = [compiler(), OPTIMIZED, *STRICT, "-shared", "-fPIC", *self._flags]
+        command = [*host_compiler(), "-shared", "-fPIC", *self._flags]
         path = build(self._folder, os.path.join(self._built.name, "kws.so"), command)
         self._library = ctypes.CDLL(path)
         self._library.kws_quantized.restype = ctypes.c_int8
@@ -115,16 +124,18 @@ def sizes(folder: str, command: Sequence[str], size: str) -> Sizes:
     """Measure the kit in a folder, compiled by a command. size: the program of the same tools that lists sections."""
     with tempfile.TemporaryDirectory() as built:
         sections = {}
-        for name in SOURCES + ("main.c",):
-            path = os.path.join(built, name + ".o")
-            _run([*command, "-c", "-I", folder, os.path.join(folder, name), "-o", path])
+        with open(os.path.join(built, "state.c"), "w") as file:
+            file.write('#include "kws.h"\nkws state = {.next = 0};\n')
+        for name in [os.path.join(folder, one) for one in SOURCES] + [file.name]:
+            path = os.path.join(built, "kws.o")
+            _run([*command, "-c", "-I", folder, name, "-o", path])
             listed = re.findall(r"^\.(text|rodata|data|bss)\S* +(\d+)", _run([size, "-A", path]), re.M)
-            sections[name] = [
+            sections[os.path.basename(name)] = [
                 sum(int(count) for kind, count in listed if kind in kinds)
                 for kinds in (("text",), ("rodata", "data"), ("bss",))
             ]
     code = sum(sections[name][0] for name in SOURCES)
-    return Sizes(code, sections["kws_model.c"][1], sections["kws_features.c"][1], sections["main.c"][2])
+    return Sizes(code, sections["kws_model.c"][1], sections["kws_features.c"][1], sections["state.c"][2])
 
 
 def cross_compiler(core: Core) -> Optional[List[str]]:

@@ -41,7 +41,8 @@ static void fault(void)
     }
 }
 
-/* The start of the stack, the start of the program, and what follows a fault. */
-__attribute__((section(".vectors"), used)) static void *const vectors[16] = {
-    &stack_top, (void *)reset, (void *)fault, (void *)fault, (void *)fault, (void *)fault, (void *)fault,
-};
+__attribute__((section(".vectors"), used)) static const struct {
+    uint32_t *stack;
+    void (*reset)(void);
+    void (*others[14])(void);
+} vectors = {&stack_top, reset, {fault, fault, fault, fault, fault}};
