@@ -7,6 +7,7 @@ import warnings
 import click
 
 from . import __version__, console, export, guides, imports, models
+from .boards import BOARDS
 from .devices.device_settings import DeviceSettings
 from .errors import KwsError
 from .flags import Group, ListOf, check_repeated, options
@@ -231,20 +232,22 @@ def freeze(checkpoint, formats, output, data_path, as_json):
 @click.option("--model-size", help="A published size of the network NAME.  [default: s]")
 @click.option("--model-size-info", type=ListOf(int), help="The size of the network NAME as integers.")
 @click.option("--keywords", type=click.IntRange(1), default=10, show_default=True, help="Number of keywords.")
+@click.option("--board", metavar="NAME", help="Predict how long the networks take on a board: %s." % ", ".join(BOARDS))
 @options(FeatureSettings)
 @_json
-def list_models(architecture, model_size, model_size_info, keywords, as_json, **features):
+def list_models(architecture, model_size, model_size_info, keywords, board, as_json, **features):
     """List the networks and what each costs, or the layers of one network.
 
     \b
     kws models
     kws models ds_cnn --model-size l --keywords 4
+    kws models --board nucleo-l4r5zi
     """
     with imports.guarded():
         from . import list_models
 
     overrides = {name: value for name, value in features.items() if value is not None}
-    click.echo(list_models.report(architecture, model_size, model_size_info, keywords + 2, overrides, as_json))
+    click.echo(list_models.report(architecture, model_size, model_size_info, keywords + 2, overrides, as_json, board))
 
 
 @cli.command()

@@ -116,6 +116,8 @@ def _conv_2d(operator, source, weights, biases):
     if (options["dilation_height"], options["dilation_width"]) != (1, 1):
         raise KwsError("the C kit has no kernel for dilated convolutions", "use --format tflite-int8")
     depthwise = operator.name == "DEPTHWISE_CONV_2D"
+    if depthwise and _image(source)[2] == 1:  # all filters read one channel, as in a convolution
+        depthwise, weights = False, _filters_first(weights)
     if depthwise and _image(source)[2] != _image(target)[2]:
         raise KwsError("the C kit has no kernel for several filters per channel", "use --format tflite-int8")
     window = _window(
@@ -126,6 +128,12 @@ def _conv_2d(operator, source, weights, biases):
     macs = target.size * weights.size // _image(target)[2]
     function = "kws_convolve_depthwise" if depthwise else "kws_convolve"
     return _convolution(operator, source, window, weights.data, biases, factors, macs, function)
+
+
+def _filters_first(weights):
+    """Weights [1, height, width, filters] -> [filters, height, width, 1]."""
+    data = np.ascontiguousarray(weights.data.transpose(3, 1, 2, 0))
+    return weights._replace(shape=data.shape, data=data)
 
 
 def _fully_connected(operator, source, weights, biases=None):
