@@ -83,8 +83,22 @@ def _write_checked(stem, name, description, original, clips):
             difference, check = module.finish(part, original, description, clips)
         else:
             difference, check = _compared(path, part, module, description, original, clips)
+        _check_replaceable(path, part)
     note = module.note(path) if hasattr(module, "note") else ""
     return Exported(path, name, module.SUMMARY, _size(path), difference, check, note)
+
+
+def _check_replaceable(path, part):
+    """Refuse to replace a folder that holds other files than the new one, or to replace a file by a folder."""
+    if os.path.isdir(part) and os.path.lexists(path):
+        if not os.path.isdir(path):
+            raise KwsError("%s is a file, not a folder" % path, "move it, or choose another --output")
+        others = sorted(set(os.listdir(path)) - set(os.listdir(part)))
+        if others:
+            raise KwsError(
+                "%s holds other files (%s)" % (path, ", ".join(others[:3]) + ", ..." * (len(others) > 3)),
+                "move them, or choose another --output",
+            )
 
 
 def _compared(path, part, module, description, original, clips):
