@@ -21,13 +21,16 @@ ARROWS = {
     "devices": ("", "cpu device gpu npu npu_adapter optimizer session"),
     "runs": ("data devices models sound", "checkpoint"),
     "workers": ("devices", "collective"),
-    "classifiers": ("data devices models runs sound", "checkpoint frozen_graph"),
+    "classifiers": ("data devices models runs sound", "checkpoint frozen_graph tflite"),
     "training": (
         "classifiers data devices models runs sound workers",
         "averages diagnostics loop losses starting_weights teachers tensorboard tensors training_graph "
         "training_session",
     ),
-    "export": ("classifiers data devices models runs sound", "frozen_graph pb pb_features"),
+    "export": (
+        "classifiers data devices models runs sound",
+        "frozen_graph pb pb_features tflite tflite_int8 c_kit arena layers model reference tables tflite_file toolchain",
+    ),
     "boards": ("", ""),
     "evaluate": ("classifiers data sound", ""),
     "label": ("classifiers data sound", ""),

@@ -40,7 +40,7 @@ def source(settings: FeatureSettings) -> str:
         reals("mel_weights", weights or [0.0]),
     ]
     if FEATURES[settings.features]:
-        matrix = dct_matrix(settings.filterbank_channel_count, settings.dct_coefficient_count)
+        matrix = dct_matrix(settings.filterbank_channel_count, settings.channel_count)
         parts.append(reals("dct", matrix.T.ravel()))
     return "\n".join(parts) + "\n#endif\n"
 
