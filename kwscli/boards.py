@@ -100,13 +100,14 @@ def error(one: Board, engine: Engine) -> float:
 def explanation(one: Board) -> str:
     """What the predictions for a board stand on."""
     lines = [
-        "ms: predicted for the 8-bit network on a %s (%s, %d MHz), without the features." % (one.title, one.core, one.mhz)
+        "ms: predicted for the 8-bit network on a %s (%s, %d MHz), without the features."
+        % (one.title, one.core, one.mhz)
     ]
     for engine in one.engines:
         cycles, off = cycles_per_mac(one, engine), error(one, engine)
         lines.append(
-            "%s: %.1f cycles per MAC of depthwise and pointwise convolutions, %.1f of others, %.1f of dense layers, from "
-            "the published latencies of three networks (%s). The fourth, a MobileNet, is predicted %.0f %% too %s."
+            "%s: %.1f cycles per MAC of depthwise and pointwise convolutions, %.1f of others, %.1f of dense layers,\n"
+            "from published latencies of three networks (%s). A fourth, a MobileNet, is predicted %.0f %% too %s."
             % (engine.name, cycles["separable"], cycles["conv"], cycles["dense"], engine.source, abs(100 * off),
                "long" if off > 0 else "short")
         )

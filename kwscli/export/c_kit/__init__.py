@@ -64,7 +64,7 @@ def finish(path: str, original: Classifier, description: Description, clips: np.
     told = tflite_int8.check(exported, original, description)
     network = tflite_file.read(content)
     features = reference.quantized(features_of(clips, description.features), network)
-    wanted = reference.of(content, network)
+    wanted = reference.of(content)
     scores = wanted.scores(features)
     if toolchain.compiler():
         with toolchain.Kit(path) as kit:
@@ -82,27 +82,38 @@ def finish(path: str, original: Classifier, description: Description, clips: np.
 def note(path: str) -> str:
     """What the kit needs: on a Cortex-M4 where its compiler is installed, otherwise on this machine."""
     core = toolchain.CORES["m4"]
-    for machine, command, size in (
-        ("a " + core.name, toolchain.cross_compiler(core), toolchain.CROSS + "size"),
-        ("this machine", toolchain.host_compiler(), "size"),
-    ):
-        if command and shutil.which(size):
-            break
-    else:
-        return ""
+    try:
+        if toolchain.cross_compiler(core):
+            return "\n".join(
+                [_sizes(path, "a " + core.name, toolchain.cross_compiler(core), toolchain.CROSS + "size")]
+                + _instructions(path, core)
+            )
+        if toolchain.host_compiler():
+            return _sizes(path, "this machine", toolchain.host_compiler(), "size")
+    except KwsError as error:
+        return "The needs of the C code were not measured: %s" % error
+    return ""
+
+
+def _sizes(path, machine, command, size):
     sizes = toolchain.sizes(path, command, size)
     arena = toolchain.numbers_of(path)["ARENA_BYTES"]
-    lines = [
+    return (
         "Flash on {}: {:,} bytes of network, {:,} of tables for the features, {:,} of code. "
-        "RAM: {:,} bytes of activations, {:,} of buffers.".format(
-            machine, sizes.weights, sizes.tables, sizes.code, arena, sizes.state - arena)
-    ]
+        "RAM: {:,} bytes of activations, {:,} of buffers."
+    ).format(machine, sizes.weights, sizes.tables, sizes.code, arena, sizes.state - arena)
+
+
+def _instructions(path, core):
+    """One line about what an emulated core counts; no line without an emulator."""
     printed = toolchain.emulated(path, core)
-    if printed:
-        counts = toolchain.instructions(printed)
-        lines.append("Instructions on an emulated {}, which are not cycles: {:,} per clip for the network, {:,} for the "
-                     "features.".format(core.name, counts["network"], counts["features"]))
-    return "\n".join(lines)
+    if not printed:
+        return []
+    counts = toolchain.instructions(printed)
+    return [
+        "Instructions per clip on an emulated {}, which are not cycles: {:,} of the network, {:,} of the features."
+        .format(core.name, counts["network"], counts["features"])
+    ]
 
 
 def _compared(found, scores, wanted):

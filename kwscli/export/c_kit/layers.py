@@ -5,7 +5,7 @@ from typing import Any, Callable, Dict, List, NamedTuple, Sequence, Tuple, Union
 import numpy as np
 
 from ...errors import KwsError
-from .tflite_file import Network, Operator, Tensor
+from .tflite_file import Network, Tensor
 
 LOW, HIGH = -128, 127
 _ADD_BITS = 20

@@ -1,6 +1,6 @@
 """Writes kws_model.h and kws_model.c: the network of an 8-bit .tflite file as constants and calls of kernels."""
 import re
-from typing import Any, List, NamedTuple, Sequence, Tuple, Union
+from typing import Any, List, NamedTuple, Sequence, Union
 
 import numpy as np
 
@@ -19,9 +19,9 @@ _HEADER = """/* The network: what it takes and gives. Made by kws freeze. */
 %s
 extern const char *const kws_labels[KWS_LABEL_COUNT];
 
-/* Run the network. The arena has KWS_ARENA_BYTES: the input [KWS_FRAME_COUNT][KWS_CHANNEL_COUNT] is at KWS_INPUT_OFFSET,
- * and afterwards the scores [KWS_LABEL_COUNT] are at KWS_OUTPUT_OFFSET. A feature is KWS_INPUT_SCALE * (integer -
- * KWS_INPUT_ZERO), and a score is (integer + 128) / 256. */
+/* Run the network. The arena has KWS_ARENA_BYTES: the input [KWS_FRAME_COUNT][KWS_CHANNEL_COUNT] is at
+ * KWS_INPUT_OFFSET, and afterwards the scores [KWS_LABEL_COUNT] are at KWS_OUTPUT_OFFSET. A feature is
+ * KWS_INPUT_SCALE * (integer - KWS_INPUT_ZERO), and a score is (integer + 128) / 256. */
 void kws_model_run(int8_t *arena);
 
 #endif
@@ -136,15 +136,17 @@ def _string(text):
 
 
 def vectors(features: np.ndarray, scores: np.ndarray, samples: np.ndarray) -> str:
-    """The content of test_vectors.h: int8 features [n, values] and scores [n, labels], int16 samples of the first clip."""
-    ends: Tuple[str, str] = ("#ifndef TEST_VECTORS_H\n#define TEST_VECTORS_H\n", "#endif\n")
+    """The content of test_vectors.h: int8 features [n, values] and scores [n, labels], int16 samples of one clip.
+
+    The samples are those of the first row of features.
+    """
     return "\n".join([
-        "/* Clips as the network sees them, the scores that TensorFlow Lite gives them, and the samples of the first clip.\n"
+        "/* Clips as the network sees them, the scores that it gives them, and the samples of the first clip.",
         " * Made by kws freeze. */",
-        ends[0],
+        "#ifndef TEST_VECTORS_H\n#define TEST_VECTORS_H\n",
         "#include <stdint.h>\n\n#define VECTOR_COUNT %d\n" % len(features),
         array("static const int8_t vector_features", features),
         array("static const int8_t vector_scores", scores),
         array("static const int16_t vector_samples", samples),
-        ends[1],
+        "#endif\n",
     ])

@@ -4,7 +4,6 @@ from typing import Callable, NamedTuple
 import numpy as np
 
 from ...classifiers import tflite as runtime
-from ..tflite import ON_TENSORFLOW_1
 from .tflite_file import Network
 
 try:
@@ -16,22 +15,20 @@ _MICRO_ARENA = 16 << 20  # bytes, more than any of our networks needs
 
 
 class Reference(NamedTuple):
-    """scores: features [n, values] int8 -> scores [n, label_count] int8. exact: whether they are those of the C code."""
+    """scores: features [n, values] int8 -> scores [n, label_count] int8. exact: the C code must give the same ones."""
 
     name: str
     exact: bool
     scores: Callable[[np.ndarray], np.ndarray]
 
 
-def of(content: bytes, network: Network) -> Reference:
-    """The best reference on this machine for a .tflite file with these bytes, which holds this network."""
+def of(content: bytes) -> Reference:
+    """The best reference on this machine for the content of a .tflite file."""
     if micro:
         return Reference("TensorFlow Lite Micro", True, lambda features: _micro_scores(content, features))
-    # TensorFlow's own kernels for fully connected layers round once, and those for microcontrollers twice. A difference
-    # in the last layer is too small to be seen. TensorFlow 1.15 also rounds convolutions in other ways.
-    dense = sum(operator.name == "FULLY_CONNECTED" for operator in network.operators)
-    exact = dense < 2 and not ON_TENSORFLOW_1
-    return Reference("TensorFlow Lite", exact, lambda features: _scores(content, features))
+    # TensorFlow's own kernels for dense layers round once, and those for microcontrollers twice. TensorFlow 1.15 also
+    # rounds convolutions in other ways.
+    return Reference("TensorFlow Lite", False, lambda features: _scores(content, features))
 
 
 def quantized(features: np.ndarray, network: Network) -> np.ndarray:

@@ -174,11 +174,13 @@ def _run(command):
         done = subprocess.run(
             command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=_SECONDS
         )
+    except FileNotFoundError:
+        raise KwsError("there is no program %s" % command[0], "install the tools of the compiler")
     except subprocess.TimeoutExpired:
         raise KwsError("%s took more than %d seconds" % (command[0], _SECONDS), "check that it works")
     stdout, stderr = (text.decode("utf-8", "replace") for text in (done.stdout, done.stderr))
     if done.returncode:
         told = [line for line in (stderr or stdout).splitlines() if line.strip()]
-        errors = [line for line in told if "error" in line] or told or ["status %d" % done.returncode]
-        raise KwsError("%s failed: %s" % (os.path.basename(command[0]), errors[0]), "check that this compiler works")
+        errors = [line for line in told if "error" in line] or told[-1:] or ["status %d" % done.returncode]
+        raise KwsError("%s failed: %s" % (os.path.basename(command[0]), errors[0]), "check that it works")
     return stdout
