@@ -7,6 +7,7 @@ import warnings
 import click
 
 from . import __version__, console, export, guides, imports, models
+from .boards import BOARDS
 from .devices.device_settings import DeviceSettings
 from .errors import KwsError
 from .flags import Group, ListOf, check_repeated, options
@@ -247,15 +248,17 @@ def freeze(checkpoint, formats, output, data_path, as_json):
 @click.option("--model-size-info", type=ListOf(int), help="The size of the network NAME as integers.")
 @click.option("--keywords", type=click.IntRange(1), help="Number of keywords.  [default: 10]")
 @click.option("--pretrained", is_flag=True, help="Show the model card of the trained network in the package.")
+@click.option("--board", metavar="NAME", help="Predict how long the networks take on a board: %s." % ", ".join(BOARDS))
 @options(FeatureSettings)
 @_json
-def list_models(architecture, model_size, model_size_info, keywords, pretrained, as_json, **features):
+def list_models(architecture, model_size, model_size_info, keywords, pretrained, board, as_json, **features):
     """List the networks and what each costs, or the layers of one network, or the trained network in the package.
 
     \b
     kws models
     kws models ds_cnn --model-size l --keywords 4
     kws models --pretrained
+    kws models --board nucleo-l4r5zi
     """
     with imports.guarded():
         from . import list_models, model_card
@@ -263,11 +266,11 @@ def list_models(architecture, model_size, model_size_info, keywords, pretrained,
     overrides = {name: value for name, value in features.items() if value is not None}
     if not pretrained:
         labels = keywords + 2 if keywords else list_models.LABEL_COUNT
-        click.echo(list_models.report(architecture, model_size, model_size_info, labels, overrides, as_json))
+        click.echo(list_models.report(architecture, model_size, model_size_info, labels, overrides, as_json, board))
         return
-    if architecture or model_size or model_size_info or keywords or overrides:
+    if architecture or model_size or model_size_info or keywords or board or overrides:
         raise KwsError("--pretrained shows the network in the package as it is",
-                       "leave out the name, the size, the keywords and the features of another network")
+                       "leave out the name, the size, the keywords, the features and the board")
     click.echo(model_card.report(as_json))
 
 

@@ -27,10 +27,15 @@ ARROWS = {
         "averages diagnostics loop losses starting_weights teachers tensorboard tensors training_graph "
         "training_session",
     ),
-    "export": ("classifiers data devices models runs sound", "frozen_graph pb pb_features tflite tflite_int8"),
+    "export": (
+        "classifiers data devices models runs sound",
+        "frozen_graph pb pb_features tflite tflite_int8 c_kit arena layers model reference tables tflite_file "
+        "toolchain",
+    ),
+    "boards": ("", ""),
     "evaluate": ("classifiers data sound", ""),
     "label": ("classifiers data sound", ""),
-    "list_models": ("models pretrained sound", ""),
+    "list_models": ("boards models pretrained sound", ""),
     "model_card": ("pretrained sound", ""),
     "pretrained": ("", ""),
     "doctor": ("devices workers", ""),

@@ -1,4 +1,4 @@
-"""The formats that `kws freeze` writes. Each is one file.
+"""The formats that `kws freeze` writes. Each is one file or one folder.
 
 To add one, write a module with
 
@@ -11,6 +11,10 @@ To add one, write a module with
     check(exported, original, description) -> str
         optional: compares the file's Classifier with that of the checkpoint and says how they agree in one line;
         raises a KwsError if the file must not be kept
+    FOLDER = True              optional: the format is a folder
+    finish(path, original, description, clips) -> (difference, str)
+        optional, for what `classifiers.open` does not open: completes the file or folder and checks it; the largest
+        difference from the checkpoint's scores on these clips, and what check() returns
 
 and put its name below. The file counts when `classifiers.open` opens it and its scores are those of the checkpoint. The
 scores of a format with its own check() may differ.
@@ -26,6 +30,7 @@ FORMATS: Dict[str, str] = {
     "pb-features": "kwscli.export.pb_features",
     "tflite": "kwscli.export.tflite",
     "tflite-int8": "kwscli.export.tflite_int8",
+    "c": "kwscli.export.c_kit",
 }
 DEFAULT_FORMATS = ("pb", "pb-features")
 ALL = "all"

@@ -76,16 +76,45 @@ def _write_checked(stem, name, description, original, clips):
     with imports.guarded():
         module = load(name)
     path = stem + module.SUFFIX
-    with files.replacing_path(path) as part:
+    replacing = files.replacing_folder if getattr(module, "FOLDER", False) else files.replacing_path
+    with replacing(path) as part:
         module.write(part, description, original.path)
-        with classifiers.open(part) as exported:
-            difference = float(np.abs(exported.scores(clips) - original.scores(clips)).max())
-            if hasattr(module, "check"):
-                check = module.check(exported, original, description)
-            else:
-                check = _check_scores(path, difference)
+        if hasattr(module, "finish"):
+            difference, check = module.finish(part, original, description, clips)
+        else:
+            difference, check = _compared(path, part, module, description, original, clips)
+        _check_replaceable(path, part)
     note = module.note(path) if hasattr(module, "note") else ""
-    return Exported(path, name, module.SUMMARY, os.path.getsize(path), difference, check, note)
+    return Exported(path, name, module.SUMMARY, _size(path), difference, check, note)
+
+
+def _check_replaceable(path, part):
+    """Refuse to replace a folder that holds other files than the new one, or to replace a file by a folder."""
+    if os.path.isdir(part) and os.path.lexists(path):
+        if not os.path.isdir(path):
+            raise KwsError("%s is a file, not a folder" % path, "move it, or choose another --output")
+        others = sorted(set(os.listdir(path)) - set(os.listdir(part)))
+        if others:
+            raise KwsError(
+                "%s holds other files (%s)" % (path, ", ".join(others[:3]) + ", ..." * (len(others) > 3)),
+                "move them, or choose another --output",
+            )
+
+
+def _compared(path, part, module, description, original, clips):
+    """Open a file that was written and compare it -> (largest difference, how it agrees in one line)."""
+    with classifiers.open(part) as exported:
+        difference = float(np.abs(exported.scores(clips) - original.scores(clips)).max())
+        if hasattr(module, "check"):
+            return difference, module.check(exported, original, description)
+        return difference, _check_scores(path, difference)
+
+
+def _size(path):
+    """The bytes of a file, or of all files in a folder."""
+    if os.path.isdir(path):
+        return sum(_size(os.path.join(path, name)) for name in os.listdir(path))
+    return os.path.getsize(path)
 
 
 def _check_scores(path, difference):

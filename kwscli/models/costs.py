@@ -100,7 +100,8 @@ class CostLayers:
     ) -> Tensor:
         height, width = shapes.slide(self._name(), x.shape, kernel, stride, padding)
         weights = kernel[0] * kernel[1] * x.shape[2] * filters
-        return self._layer("conv", [x], (height, width, filters), weights, macs=weights * height * width)
+        kind = "pointwise_conv" if tuple(kernel) == (1, 1) else "conv"
+        return self._layer(kind, [x], (height, width, filters), weights, macs=weights * height * width)
 
     def depthwise_conv(
         self, x: Tensor, kernel: Sequence[int], stride: Sequence[int] = (1, 1), padding: str = "SAME", dilation: int = 1

@@ -74,7 +74,7 @@ def log_mel_energies(
     import scipy.fft  # 0.1 s that commands without features do not wait for
 
     first, filters = mel_filterbank(settings, dtype)
-    frames, window = _frames(clips, settings), _hann_window(settings.window_size_samples).astype(dtype)
+    frames, window = _frames(clips, settings), hann_window(settings.window_size_samples).astype(dtype)
     windowed = np.zeros((CLIPS_AT_ONCE, settings.frame_count, fft_length(settings)), dtype)  # the padding stays zero
     for start in range(0, len(clips), CLIPS_AT_ONCE):
         some = frames[start : start + CLIPS_AT_ONCE]
@@ -98,8 +98,9 @@ def _frames(clips, settings):
     )
 
 
-def _hann_window(size):
-    return 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(size) / size)  # the periodic one
+def hann_window(size: int) -> np.ndarray:
+    """The window that each frame is multiplied by: the periodic one, [size]."""
+    return 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(size) / size)
 
 
 def _mel(hertz):

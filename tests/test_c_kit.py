@@ -1,0 +1,440 @@
+"""The C kit: its integers are those of TensorFlow Lite, its features those of Python, on this machine and emulated."""
+import json
+import os
+import re
+import shutil
+import subprocess
+import wave
+
+import numpy as np
+import pytest
+import tensorflow.compat.v1 as tf
+from test_features import speech  # noqa: F401  (a fixture)
+from test_train import data  # noqa: F401  (a fixture)
+
+from kwscli import models
+from kwscli.devices import session
+from kwscli.errors import KwsError
+from kwscli.export import c_kit, frozen_graph, tflite, tflite_int8
+from kwscli.export.c_kit import arena, layers, model, reference, tables, tflite_file, toolchain
+from kwscli.labels import labels_of
+from kwscli.models import network
+from kwscli.runs import run_directory
+from kwscli.settings import DataSettings, TrainSettings
+from kwscli.sound import audio
+from kwscli.sound.feature_settings import FeatureSettings
+from kwscli.sound.features import features as features_of
+
+needs_compiler = pytest.mark.skipif(not toolchain.compiler(), reason="there is no C compiler")
+needs_emulator = pytest.mark.skipif(
+    not (shutil.which(toolchain.CROSS + "gcc") and shutil.which(toolchain.EMULATOR)),
+    reason="arm-none-eabi-gcc or qemu-system-arm is missing",
+)
+KEYWORDS = ("yes", "no", "up")
+BANDS = {"dct_coefficient_count": 40, "window_stride_ms": 40.0}
+# {architecture: (size, feature settings)}: small networks with every kind of layer.
+NETWORKS = {
+    "dnn": ((16, 16), {}),
+    "cnn": ((6, 10, 4, 1, 1, 5, 10, 4, 2, 1, 8, 16), {}),
+    "ds_cnn": ((3, 9, 10, 4, 2, 1, 9, 3, 3, 2, 2, 8, 3, 3, 1, 1), {}),
+    "ds_cnn, unequal strides": ((3, 8, 10, 4, 2, 1, 8, 3, 3, 2, 1, 8, 3, 3, 1, 1), {}),
+    "ds_tc_resnet": ((2, 2, 8), BANDS),
+    "bc_resnet": ((8,), dict(BANDS, window_stride_ms=80.0)),
+    "single_fc": ((), {}),
+    "conv": ((4, 20, 8, 4, 10, 4), {}),
+    "low_latency_conv": ((9, 8, 16, 16), {}),
+    "low_latency_svdf": ((16, 2, 16, 16), {}),
+    "tiny_conv": ((4, 10, 8, 2, 2), {}),
+    "ds_cnn, normalised features": ((2, 8, 10, 4, 2, 2, 8, 3, 3, 1, 1), {}),
+}
+FEATURES = {
+    "40/20 ms": {},
+    "30/10 ms": {"window_size_ms": 30.0, "window_stride_ms": 10.0, "dct_coefficient_count": 40},
+    "8 kHz, up to half of the rate": {"sample_rate": 8000},
+    "log mel": {"features": "log_mel", "window_size_ms": 30.0, "upper_edge_hertz": 7600.0},
+    "1.5 s, odd window": {"clip_duration_ms": 1500, "window_size_ms": 33.3, "upper_edge_hertz": 7600.0},
+    "windows apart": {"window_size_ms": 30.0, "window_stride_ms": 50.0},
+    "narrow filters": {"window_size_ms": 10.0, "filterbank_channel_count": 80},
+}
+NO_NETWORK = """
+#include "kws_model.h"
+
+const char *const kws_labels[] = {"a", "b"};
+
+void kws_model_run(int8_t *arena)
+{
+    (void)arena;
+}
+"""
+STREAM = """
+#include "kws.h"
+#include <string.h>
+
+void stream(const int16_t *samples, int32_t count, int32_t block, int8_t *features, int32_t *frames)
+{
+    static kws state;
+    int32_t start;
+    kws_init(&state);
+    *frames = 0;
+    for (start = 0; start < count; start += block) {
+        *frames += kws_feed(&state, samples + start, (size_t)(count - start < block ? count - start : block));
+    }
+    for (start = 0; start < KWS_FRAME_COUNT; ++start) {
+        memcpy(features + start * KWS_CHANNEL_COUNT, state.features[(state.next + start) % KWS_FRAME_COUNT],
+               KWS_CHANNEL_COUNT);
+    }
+}
+"""
+
+
+def description_of(architecture, size, **features):
+    settings = FeatureSettings(**features)
+    train = TrainSettings()
+    return run_directory.Description(
+        architecture, size, labels_of(KEYWORDS), settings, DataSettings(wanted_words=KEYWORDS), train
+    )
+
+
+def noise(settings, count):
+    """Loud and quiet clips [n, clip_samples] int16 of noise that changes its pitch, and one of digital silence."""
+    rng = np.random.RandomState(0)
+    clips = np.cumsum(rng.uniform(-1, 1, (count, settings.clip_samples)), axis=1) * rng.uniform(-1, 1, (count, 1))
+    clips += 20 * rng.uniform(-1, 1, clips.shape) * np.linspace(0, 1, settings.clip_samples)
+    clips *= np.geomspace(1, 0.01, count)[:, np.newaxis] / np.abs(clips).max()
+    return np.concatenate([audio.to_int16(clips.astype(np.float32)), np.zeros((1, settings.clip_samples), np.int16)])
+
+
+def int8_network(name):
+    """(content of a .tflite file, description, features [n, values] int8) of a network with random weights."""
+    size, features = NETWORKS[name]
+    description = description_of(name.split(",")[0], size, **features)
+    rng, gain = np.random.RandomState(1), 30 if name.startswith(("ds", "bc")) else 1  # averages differ little
+    shape = (1,) + description.features.shape
+
+    def input_of(settings):
+        x = frozen_graph.features_input(settings)
+        if "normalised" in name:
+            x = (tf.reshape(x, shape) - rng.uniform(-1, 1, shape[2:]).astype(np.float32)) * np.float32(0.5)
+        return x
+
+    with tf.Graph().as_default() as graph:
+        tf.set_random_seed(1)
+        x = tf.reshape(input_of(description.features), shape)
+        tf.nn.softmax(gain * network.logits_of(description, x, training=False), name="labels_softmax")
+        start = tf.global_variables_initializer()
+        offsets = [
+            variable.assign(rng.uniform(-0.1, 0.1, variable.shape.as_list()).astype(np.float32))
+            for variable in tf.global_variables() if re.search("bias|beta", variable.op.name)
+        ]
+    with session.open_session(graph) as opened:
+        opened.run(start)
+        opened.run(offsets)
+        graph_def = tf.graph_util.convert_variables_to_constants(opened, graph.as_graph_def(), ["labels_softmax"])
+    frames, channels = description.features.shape
+    values = (rng.normal(0, 3, (16, 1, channels)) + rng.normal(0, 1, (16, frames, channels))).astype(np.float32)
+    content = tflite_int8._converted(graph_def, values, description)
+    return content, description, reference.quantized(values, tflite_file.read(content))
+
+
+def write_kit(folder, content, description):
+    """Everything but the test vectors."""
+    shutil.copytree(c_kit.SOURCES, str(folder))
+    made = model.model_of(content, description.labels, description.features)
+    for name, text in (
+        ("kws_model.h", made.header), ("kws_model.c", made.source),
+        ("kws_tables.h", tables.source(description.features)),
+    ):
+        c_kit._write(str(folder), name, text)
+    return str(folder)
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory):
+    """(kit with test vectors, its features, its scores) of a small ds_cnn."""
+    content, description, features = int8_network("ds_cnn")
+    folder = write_kit(tmp_path_factory.mktemp("small") / "kit", content, description)
+    clip = noise(description.features, 15)[0]
+    of_clip = features_of(clip[np.newaxis] / np.float32(32768), description.features)
+    features = np.concatenate([reference.quantized(of_clip, tflite_file.read(content)), features])
+    with toolchain.Kit(folder) as kit:
+        scores = kit.run(features)
+    c_kit._write(folder, "test_vectors.h", model.vectors(features[:5], scores[:5], clip))
+    return folder, features, scores
+
+
+@pytest.fixture(scope="module")
+def a_wav(tmp_path_factory):
+    """A WAV file of 2.3 clips."""
+    path = str(tmp_path_factory.mktemp("wav") / "a.wav")
+    with wave.open(path, "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(16000)
+        file.writeframes(np.concatenate(noise(FeatureSettings(), 2))[:36800].astype("<i2").tobytes())
+    return path
+
+
+@needs_compiler
+@pytest.mark.parametrize("name", NETWORKS)
+def test_the_integers_are_those_of_tensorflow_lite(name, tmp_path):
+    if tflite.ON_TENSORFLOW_1 and name.split(",")[0] in tflite_int8.NOT_ON_TENSORFLOW_1:
+        pytest.skip("TensorFlow 1.15 cannot convert it")
+    content, description, features = int8_network(name)
+    wanted = reference.of(content)
+    scores = wanted.scores(features)
+    with toolchain.Kit(write_kit(tmp_path / "kit", content, description)) as kit:
+        found = kit.run(features)
+    assert len(np.unique(scores, axis=0)) > 4
+    if wanted.exact:
+        np.testing.assert_array_equal(found, scores)
+    assert np.abs(found.astype(int) - scores).mean() <= c_kit.STEPS_ALLOWED
+
+
+def test_every_architecture_is_in_the_kit_or_refused_by_name(tmp_path):
+    assert {name.split(",")[0] for name in NETWORKS} | set(c_kit.RECURRENT) == set(models.ARCHITECTURES)
+    for architecture in c_kit.RECURRENT:
+        with pytest.raises(KwsError, match="no kernels for the recurrent layers of a %s; use --format" % architecture):
+            c_kit.write(str(tmp_path), description_of(architecture, models.published(architecture).model_size_info), "")
+    assert not os.listdir(str(tmp_path))
+
+
+def test_an_operator_without_a_kernel_is_named():
+    with pytest.raises(KwsError, match="has no kernel for operator 83; use --format tflite-int8"):
+        layers.calls_of(tflite_file.Network([tflite_file.Operator("operator 83", {}, [], [])], None, None))
+
+
+def features_kit(folder, settings):
+    """A kit of any network with these features."""
+    shutil.copytree(c_kit.SOURCES, str(folder))
+    names = {
+        "LABEL_COUNT": 2, "SAMPLE_RATE": settings.sample_rate, "CLIP_SAMPLES": settings.clip_samples,
+        "WINDOW_SAMPLES": settings.window_size_samples, "STRIDE_SAMPLES": settings.window_stride_samples,
+        "FFT_LENGTH": tables.fft_length(settings), "WORK_VALUES": tables.work_values(settings),
+        "FRAME_COUNT": settings.frame_count, "CHANNEL_COUNT": settings.channel_count, "INPUT_SCALE": 0.5,
+        "INPUT_ZERO": 3, "ARENA_BYTES": settings.feature_count, "INPUT_OFFSET": 0, "OUTPUT_OFFSET": 0,
+    }
+    macros = "".join("#define KWS_%s %s\n" % one for one in names.items())
+    c_kit._write(str(folder), "kws_model.h", model._HEADER % macros)
+    c_kit._write(str(folder), "kws_model.c", NO_NETWORK)
+    c_kit._write(str(folder), "kws_tables.h", tables.source(settings))
+    return str(folder)
+
+
+@needs_compiler
+@pytest.mark.parametrize("features", FEATURES.values(), ids=list(FEATURES))
+def test_the_features_are_those_of_python(features, tmp_path):
+    settings = FeatureSettings(**features)
+    folder, clips = features_kit(tmp_path / "kit", settings), noise(settings, 6)
+    wanted = features_of(clips / np.float32(32768), settings)
+    with toolchain.Kit(folder) as kit:
+        np.testing.assert_allclose(kit.features(clips), wanted, atol=5e-4)
+    with toolchain.Kit(folder, ["-DKWS_REAL=double"], np.float64) as kit:
+        np.testing.assert_allclose(kit.features(clips), wanted, atol=1e-4)
+
+
+@needs_compiler
+@pytest.mark.parametrize("features, tolerance", [
+    ({}, 5e-4),
+    ({"features": "log_mel", "upper_edge_hertz": 8000.0}, 2e-3),  # of bands that are almost silent
+], ids=["mfcc", "log_mel"])
+def test_the_features_are_those_of_python_on_real_speech(features, tolerance, speech, tmp_path):  # noqa: F811
+    settings = FeatureSettings(**features)
+    clips = audio.to_int16(speech)
+    wanted = features_of(clips / np.float32(32768), settings)
+    folder = features_kit(tmp_path / "kit", settings)
+    with toolchain.Kit(folder) as kit:
+        np.testing.assert_allclose(kit.features(clips), wanted, atol=tolerance)
+    with toolchain.Kit(folder, ["-DKWS_REAL=double"], np.float64) as kit:
+        np.testing.assert_allclose(kit.features(clips), wanted, atol=1e-4)
+
+
+@needs_compiler
+@pytest.mark.parametrize("features", [{}, FEATURES["windows apart"]], ids=["overlapping", "apart"])
+@pytest.mark.parametrize("block", [1, 37, 320, 16000])
+def test_samples_may_come_in_any_portions(features, block, tmp_path):
+    import ctypes
+
+    settings = FeatureSettings(**features)
+    folder = features_kit(tmp_path / "kit", settings)
+    c_kit._write(folder, "stream.c", STREAM)
+    samples = np.concatenate(noise(settings, 2)[:2])[: settings.clip_samples + 3 * settings.window_stride_samples]
+    library = ctypes.CDLL(toolchain.build(
+        folder, str(tmp_path / "stream.so"), toolchain.host_compiler() + ["-shared", "-fPIC"],
+        toolchain.SOURCES + ("stream.c",),
+    ))
+    found = np.zeros((settings.frame_count, settings.channel_count), np.int8)
+    frames = ctypes.c_int32()
+    library.stream(
+        ctypes.c_void_p(samples.ctypes.data), len(samples), block, ctypes.c_void_p(found.ctypes.data),
+        ctypes.byref(frames),
+    )
+    assert frames.value == settings.frame_count + 3
+    last = samples[3 * settings.window_stride_samples :][np.newaxis]
+    with toolchain.Kit(folder) as kit:
+        batch = np.clip(np.round(kit.features(last)[0] / np.float32(0.5)) + 3, -128, 127).astype(np.int8)
+    np.testing.assert_array_equal(found, batch)
+
+
+def host_output(folder, program, arguments=(), flags=()):
+    """What the program of a kit prints on this machine."""
+    command = toolchain.host_compiler() + list(flags)
+    toolchain.build(folder, program, command, toolchain.SOURCES + ("main.c",))
+    return subprocess.run([program, *arguments], check=True, stdout=subprocess.PIPE).stdout.decode()
+
+
+@needs_compiler
+def test_the_program_is_clean_and_scores_wav_files(small, a_wav, tmp_path):
+    folder, program = small[0], str(tmp_path / "kws")
+    flags = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-g"]
+    assert "the scores of 5 of 5 clips are equal" in host_output(folder, program, flags=flags)
+    told = host_output(folder, program, [a_wav], flags).splitlines()
+    assert [line.split(": ")[0] for line in told] == ["%s at %d ms" % (a_wav, start) for start in (0, 1000, 2000)]
+    for line in told:
+        scores = [int(one) for one in re.findall(r"(\d+)/256", line)]
+        assert len(scores) == len(KEYWORDS) + 2 and abs(sum(scores) - 256) <= len(scores)
+
+
+@needs_compiler
+@pytest.mark.parametrize("content", [b"", b"RIFF", b"RIFF\0\0\0\0WAVEdata", b"RIFF\0\0\0\0WAVEfmt \xff\xff\xff\x7f"])
+def test_another_file_than_a_wav_file_is_refused(small, content, tmp_path):
+    program = str(tmp_path / "kws")
+    toolchain.build(small[0], program, toolchain.host_compiler(), toolchain.SOURCES + ("main.c",))
+    (tmp_path / "x.wav").write_bytes(content)
+    done = subprocess.run([program, str(tmp_path / "x.wav")], stdout=subprocess.PIPE)
+    assert done.returncode == 1 and b"not a 16-bit mono WAV file at 16000 samples per second" in done.stdout
+
+
+@needs_compiler
+@needs_emulator
+@pytest.mark.parametrize("core", ["m4", "m7"])
+def test_an_emulated_microcontroller_gives_the_same_bytes(small, a_wav, core, tmp_path):
+    folder = small[0]
+    printed = toolchain.emulated(folder, toolchain.CORES[core])
+    counts = toolchain.instructions(printed)
+    assert counts == toolchain.instructions(toolchain.emulated(folder, toolchain.CORES[core]))
+    assert 1e4 < counts["network"] < 1e7 and 1e6 < counts["features"] < 1e8
+    wav = [line for line in toolchain.emulated(folder, toolchain.CORES[core], [a_wav]).splitlines() if " at " in line]
+    host = host_output(folder, str(tmp_path / "kws"))
+    assert [line for line in printed.splitlines() if "instructions" not in line] == host.splitlines()
+    assert wav == host_output(folder, str(tmp_path / "kws"), [a_wav]).splitlines()
+
+
+@needs_compiler
+def test_the_whole_path(data, kws, tmp_path):  # noqa: F811
+    trained = kws("train", "--data-path", data, "--train-dir", tmp_path / "run", "--wanted_words", "low,high",
+                  "--model_size_info", *"2 8 10 4 2 2 8 3 3 1 1".split(), "--how_many_training_steps", "20",
+                  "--learning_rate", "0.01", "--batch_size", "20", "--eval_step_interval", "20")
+    assert trained.exit_code == 0, trained.stderr
+    frozen = kws("freeze", "--checkpoint", tmp_path / "run", "--format", "c", "--output", tmp_path / "kit")
+    assert frozen.exit_code == 0, frozen.stderr
+    folder = tmp_path / "kit_c"
+    assert frozen.stdout.startswith("%s  16-bit samples -> scores, in C, " % folder)
+    assert re.search("; compiled, with the integers of .* on [0-9]+ of [0-9]+ clips\nFlash on ", frozen.stdout)
+    assert json.loads((folder / "model.json").read_text())["labels"] == ["_silence_", "_unknown_", "low", "high"]
+    assert "equal" in host_output(str(folder), str(tmp_path / "kws"))
+
+    # The same command replaces the kit, but not a folder that holds something else.
+    before = sorted(os.listdir(str(folder)))
+    (folder / "mine.c").write_text("int x;")
+    refused = kws("freeze", "--checkpoint", tmp_path / "run", "--format", "c", "--output", tmp_path / "kit")
+    assert refused.exit_code == 1
+    assert refused.stderr.splitlines()[-1] == (
+        "Error: %s holds other files (mine.c); move them, or choose another --output" % folder
+    )
+    assert sorted(os.listdir(str(folder))) == sorted(before + ["mine.c"])
+    assert {name for name in os.listdir(str(tmp_path)) if name.startswith(".")} <= {".cache"}
+
+
+@pytest.fixture
+def unchecked_int8(monkeypatch):
+    """Skips the comparison of accuracies, which needs prepared data; the network is a small one with random weights."""
+    content, description, _ = int8_network("ds_cnn")
+
+    def write(path, *_):
+        tflite.save(path, content, description)
+
+    monkeypatch.setattr(tflite_int8, "write", write)
+    monkeypatch.setattr(tflite_int8, "check", lambda *_: "accuracy 99.0 %")
+    return description
+
+
+class Original:
+    """Stands for the Classifier of the checkpoint."""
+
+    path = ""
+
+    def scores(self, clips):
+        return np.full((len(clips), len(KEYWORDS) + 2), 0.2)
+
+
+def finished(folder, description):
+    os.makedirs(str(folder))
+    c_kit.write(str(folder), description, "")
+    return c_kit.finish(str(folder), Original(), description, noise(description.features, 5) / np.float32(32768))
+
+
+def test_without_a_compiler_the_kit_is_written_and_the_line_says_so(unchecked_int8, tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("CC", raising=False)
+    _, told = finished(tmp_path / "kit", unchecked_int8)
+    assert told == "accuracy 99.0 %; not compiled, because no C compiler (cc, gcc, clang) is in $PATH"
+    assert (tmp_path / "kit" / "test_vectors.h").exists() and c_kit.note(str(tmp_path / "kit")) == ""
+
+
+@pytest.mark.parametrize("script, told", [
+    ("echo 'kws.c:1: error: no such thing' >&2; exit 1", "broken failed: kws.c:1: error: no such thing; "),
+    ("exit 3", "broken failed: status 3; "),
+])
+def test_a_compiler_that_fails_is_one_line(unchecked_int8, tmp_path, monkeypatch, script, told):
+    (tmp_path / "broken").write_text("#!/bin/sh\n%s\n" % script)
+    (tmp_path / "broken").chmod(0o755)
+    monkeypatch.setenv("CC", str(tmp_path / "broken"))
+    with pytest.raises(KwsError) as error:
+        finished(tmp_path / "kit", unchecked_int8)
+    assert str(error.value).startswith(told)
+
+
+@needs_compiler
+def test_wrong_kernels_are_refused(unchecked_int8, tmp_path, monkeypatch):
+    sources = tmp_path / "sources"
+    shutil.copytree(c_kit.SOURCES, str(sources))
+    kernels = (sources / "kws_nn.c").read_text()
+    (sources / "kws_nn.c").write_text(kernels.replace("offset = -layer->input_zero", "offset = 0"))
+    monkeypatch.setattr(c_kit, "SOURCES", str(sources))
+    with pytest.raises(KwsError, match="the compiled C code does not give the scores of TensorFlow Lite"):
+        finished(tmp_path / "kit", unchecked_int8)
+
+
+def test_activations_share_memory_only_when_they_may():
+    """Each activation keeps its bytes until its last reader has run."""
+    content, _, _ = int8_network("ds_cnn, unequal strides")
+    read = tflite_file.read(content)
+    calls = layers.calls_of(read)
+    planned = arena.plan(read, calls)
+    owner = {}
+    for offset in range(read.input.size):
+        owner[planned.offsets[read.input.index] + offset] = read.input.index
+    names = {}  # {index of another name of a tensor: the tensor}
+    for call in calls:
+        if isinstance(call, layers.Alias):
+            names[call.output.index] = names.get(call.input.index, call.input.index)
+            continue
+        for source in call.inputs:
+            if source.data is None:
+                own = names.get(source.index, source.index)
+                start = planned.offsets[source.index]
+                assert {owner[start + offset] for offset in range(source.size)} == {own}
+        start = planned.offsets[call.output.index]
+        assert start + call.output.size <= planned.size
+        owner.update((start + offset, call.output.index) for offset in range(call.output.size))
+
+
+def test_ds_cnn_s_needs_no_more_than_its_two_largest_tensors():
+    content, description, _ = int8_network("ds_cnn")
+    made = model.model_of(content, description.labels, description.features)
+    # The input of the first depthwise convolution and its output; three convolutions, see NETWORKS.
+    assert made.arena_bytes <= 25 * 10 * 9 + 13 * 5 * 9 + 8
+
+
+def test_labels_of_any_letters_are_c_strings():
+    assert model._string('ja "ö"\\') == '"ja \\042\\303\\266\\042\\134"'
