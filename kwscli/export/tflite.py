@@ -11,8 +11,8 @@ from typing import Iterator
 
 import tensorflow.compat.v1 as tf
 
-from ..classifiers.frozen_graph import FEATURES_INPUT, OUTPUT
-from ..errors import KwsError
+from ..classifiers.described import FEATURES_INPUT, OUTPUT
+from ..errors import Unavailable
 from ..runs.description import MODEL, Description
 from ..runs.run_directory import LABELS
 from . import frozen_graph
@@ -48,7 +48,7 @@ def converted(converter: "tf.lite.TFLiteConverter", description: Description) ->
             return converter.convert()
     except Exception as error:  # the converters raise many types
         reason = str(error).strip().splitlines()[-1]
-        raise KwsError(
+        raise Unavailable(
             "TensorFlow %s cannot convert a %s: %s" % (tf.__version__, description.architecture, reason),
             "freeze the same checkpoint on Python 3.9 or newer" if ON_TENSORFLOW_1 else "choose another --format",
         )
