@@ -7,28 +7,34 @@ import sys
 
 import pytest
 
+from kwscli import models
+
 PACKAGE = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "kwscli")
 # What everything stands on; these modules import nothing but one another.
 BASE = "__init__ console errors files imports interrupts labels metrics recipes settings"
 # One subcommand each. `bench` measures all other parts, so it may import all of them.
-COMMANDS = "bench doctor evaluate label list_models"
+COMMANDS = "bench compare doctor evaluate label list_models"
 # {package or module: (what it may import, beside BASE and itself; its modules that need TensorFlow)}. "*" stands for
 # every module. Imports inside of functions count too. Modules that are not in the last column start without TensorFlow.
 ARROWS = {
     "sound": ("", ""),
     "data": ("sound", ""),
-    "models": ("sound", "graph network"),
+    "models": ("sound", "graph network quantization"),
     "devices": ("", "cpu device gpu npu npu_adapter optimizer session"),
     "runs": ("data devices models sound", "checkpoint"),
     "workers": ("devices", "collective"),
-    "classifiers": ("data devices models runs sound", "checkpoint frozen_graph"),
+    "classifiers": ("data devices models runs sound", "checkpoint frozen_graph saved_model tflite"),
     "training": (
         "classifiers data devices models runs sound workers",
         "averages diagnostics loop losses starting_weights teachers tensorboard tensors training_graph "
         "training_session",
     ),
-    "export": ("classifiers data devices models runs sound", "frozen_graph pb pb_features"),
+    "export": (
+        "classifiers data devices models runs sound",
+        "folded_graph frozen_graph om onnx pb pb_features saved_model tflite tflite_int8",
+    ),
     "evaluate": ("classifiers data sound", ""),
+    "compare": ("classifiers evaluate", ""),
     "label": ("classifiers data sound", ""),
     "list_models": ("models sound", ""),
     "doctor": ("devices workers", ""),
@@ -57,7 +63,7 @@ def modules():
 
 
 MODULES = modules()
-ARCHITECTURES = [name for name in MODULES if re.fullmatch(r"models\.(?!shapes|costs|graph|network)\w+", name)]
+ARCHITECTURES = ["models." + name for name in models.ARCHITECTURES]
 
 
 def place(name):
