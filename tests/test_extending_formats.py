@@ -65,13 +65,6 @@ def test_a_format_and_a_model_file_from_outside(kws_with_plugin, tones, tmp_path
     assert heard[0]["scores"] == pytest.approx(heard[1]["scores"], abs=1e-4)
 
 
-def test_all_means_every_format(tmp_path, kws):
-    run = write_run(tmp_path / "run")
-    told = json.loads(kws("freeze", "--checkpoint", run, "--format", "all", "--json").stdout)
-    assert [one["format"] for one in told] == list(FORMATS)
-    assert all(os.path.exists(one["path"]) for one in told)
-
-
 def test_an_unknown_format_is_told_before_any_work(tmp_path, kws):
     result = kws("freeze", "--checkpoint", tmp_path / "nowhere", "--format", "pb,floppy")
     assert result.exit_code == 1

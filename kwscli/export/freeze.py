@@ -70,7 +70,7 @@ def _on_this_machine(names):
         module = load(name)
         other = module.instead() if hasattr(module, "instead") else ""
         if other:
-            say("This machine cannot write %s, so kws writes %s, and shows the command that converts it." % (name, other))
+            say("This machine cannot write %s, so kws writes %s and shows how to convert it." % (name, other))
         found.append(other or name)
     return list(dict.fromkeys(found))
 
