@@ -13,7 +13,7 @@ import tensorflow.compat.v1 as tf
 from kwscli import classifiers, export, guides, models
 from kwscli.data import prepare
 from kwscli.devices import session
-from kwscli.export import ascend_operators, checks, freeze as freezing, frozen_graph
+from kwscli.export import ascend_operators, checks, flatbuffer, freeze as freezing, frozen_graph
 from kwscli.labels import labels_of
 from kwscli.models import network
 from kwscli.runs import run_directory
@@ -181,6 +181,41 @@ def described(path, name):
         graph_def.ParseFromString(file.read())
     (text,) = [node.attr["_kws_model"].s for node in graph_def.node if "_kws_model" in node.attr]
     return json.loads(text.decode())
+
+
+def text_at(content, table, number):
+    """The bytes in a field of a table of a FlatBuffer."""
+    start = flatbuffer.target(content, flatbuffer.field(content, table, number))
+    return content[start + 4 : start + 4 + int.from_bytes(content[start : start + 4], "little")]
+
+
+def items_at(content, table, number):
+    return [one.position for one in flatbuffer.kept_list(content, flatbuffer.field(content, table, number))]
+
+
+@pytest.mark.parametrize("name", ["tflite", "tflite-int8"])
+def test_tensorflow_lites_metadata(name, exported):
+    with open(exported[name], "rb") as file:
+        content = file.read()
+    model = flatbuffer.root_of(content)
+    buffers = items_at(content, model, 4)
+    (entry,) = [one for one in items_at(content, model, 6) if text_at(content, one, 0) == b"TFLITE_METADATA"]
+    number = flatbuffer.field(content, entry, 1)
+    metadata = text_at(content, buffers[int.from_bytes(content[number : number + 4], "little")], 0)
+    if not ON_PYTHON_37:  # by TensorFlow's own reader
+        from tensorflow.lite.python import schema_py_generated as schema
+
+        read = schema.ModelT.InitFromObj(schema.Model.GetRootAsModel(content, 0))
+        (entry,) = [one for one in read.metadata if one.name == b"TFLITE_METADATA"]
+        assert bytes(read.buffers[entry.buffer].data) == metadata
+    assert metadata[4:8] == b"M001"
+    root = flatbuffer.root_of(metadata)
+    assert b"Accuracy of its checkpoint on 64 validation clips: 50.00 %." in text_at(metadata, root, 1)
+    (graph,) = items_at(metadata, root, 3)
+    (source,), (target,) = items_at(metadata, graph, 2), items_at(metadata, graph, 3)
+    assert b"49 frames of 10 values, 40 ms every 20 ms" in text_at(metadata, source, 1)
+    (labels,) = items_at(metadata, target, 6)
+    assert text_at(metadata, labels, 0) == b"labels.txt"
 
 
 def test_an_onnx_file_takes_any_number_of_clips(exported):
