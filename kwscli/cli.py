@@ -23,10 +23,13 @@ def _data_path(default=None, otherwise="the folder that the run was trained on")
     )
 
 
+_MODELS = (
+    "a run directory (its best checkpoint), a checkpoint, or an exported network (.pb, .tflite, .onnx, or a SavedModel)"
+)
 _checkpoint = click.option(
     "--checkpoint", metavar="PATH",
-    help="A run directory (its best checkpoint), a checkpoint, a frozen network (.pb, .tflite), or the name of a "
-    "network in the package.  [default: the newest run under output/, else the network in the package]"
+    help="%s.  [default: the newest run under output/, else the network in the package]"
+    % (_MODELS[0].upper() + _MODELS[1:]),
 )
 _labels = click.option("--labels", metavar="FILE", help="The labels of a .pb graph that does not contain them.")
 _json = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
@@ -149,28 +152,43 @@ def train(**values):
 
 
 @cli.command("eval")
-@_checkpoint
+@click.argument("paths", nargs=-1, metavar="[MODEL]...")
+@click.option("--checkpoint", "checkpoints", metavar="PATH", multiple=True,
+              help="The same as MODEL: %s.  [default: the newest run under output/]" % _MODELS)
 @_data_path()
 @click.option("--split", type=click.Choice(["training", "validation", "testing"]),
               help="The split of prepared data to measure on.  [default: testing]")
 @options(EvaluationSettings)
 @_labels
 @_json
-def evaluate(checkpoint, data_path, split, labels, as_json, **percentages):
+def evaluate(paths, checkpoints, data_path, split, labels, as_json, **percentages):
     """Measure a network: accuracy, precision and recall per label, and the confusion matrix.
 
-    The data path is prepared data, or an archive or folder that has a folder per label.
+    The data path is prepared data, or an archive or folder that has a folder per label. Several networks are measured
+    on the same clips, and compared with the first in one table.
 
     \b
     kws eval --checkpoint output/0
+    kws eval output/0 ds_cnn.onnx ds_cnn_int8.tflite
     kws eval --checkpoint DS_CNN_S.pb --labels labels.txt --data-path speech_commands_test_set_v0.02.tar.gz
     """
     with imports.guarded():
-        from . import classifiers, evaluate as evaluating
+        from . import classifiers, compare, evaluate as evaluating
 
-    with classifiers.open(checkpoint, labels) as model:
-        data_path = data_path or model.data_path or "data"
+    def check(model, data_path):
         check_repeated(lambda: evaluating.settings_of(model, data_path), model.path)
+
+    paths = checkpoints + paths
+    if len(paths) > 1:
+        rows = compare.compare(paths, labels, data_path, split, check, **percentages)
+        if as_json:
+            _print_json([row.to_json() for row in rows])
+        else:
+            click.echo(compare.table(rows))
+        return
+    with classifiers.open(paths[0] if paths else None, labels) as model:
+        data_path = data_path or model.data_path or "data"
+        check(model, data_path)
         evaluation = evaluating.evaluate(model, data_path, model.data, split, **percentages)
         if as_json:
             _print_json(dict(evaluation.to_json(), checkpoint=model.path))

@@ -187,6 +187,7 @@ def _packages():
     )
     yield _package("espeak-ng", "espeakng_loader", NOTE, 'for prepare --synthesize: pip install "kwscli[synthesis]"',
                    lambda loader: loader.get_data_path())
+    yield _package("onnxruntime", "onnxruntime", NOTE, 'for freeze --format onnx: pip install "kwscli[onnx]"')
     yield _package("matplotlib", "matplotlib", NOTE, 'for images in TensorBoard: pip install "kwscli[plots]"')
 
 

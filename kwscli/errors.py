@@ -17,6 +17,10 @@ class KwsError(Exception):
         return "%s; %s" % (self.problem, self.advice) if self.advice else self.problem
 
 
+class Unavailable(KwsError):
+    """What was asked for is not possible for this network or on this machine; the rest may be."""
+
+
 class Interrupted(KwsError):
     """A signal stopped the work, and what was done so far is kept."""
 

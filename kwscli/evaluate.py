@@ -26,6 +26,7 @@ class Evaluation(NamedTuple):
     clips: str  # how many clips of what, in one line
     rule: Dict[str, Any]  # how the clips were chosen: {name: value}; None in a folder or archive, which is used whole
     other_words: Optional[FalseAlarms]  # of all recordings of other words, not only the chosen ones; None without any
+    answers: np.ndarray  # [n]: the index of the label that the network gives to each clip
 
     def __str__(self) -> str:
         lines = [self.result.summary(), self.clips] + ([str(self.other_words)] if self.other_words else [])
@@ -97,13 +98,13 @@ def _evaluate_prepared(classifier, data_path, data_settings, split, settings):
     )
     rows = np.flatnonzero(others.targets == labels.UNKNOWN_INDEX)
     with Progress("evaluating", len(clips) + len(rows)) as progress:
-        result = Result.of(
-            classifier.labels, clips.targets, _scores(classifier, clips, np.arange(len(clips)), progress)
-        )
+        scores = _scores(classifier, clips, np.arange(len(clips)), progress)
+        result = Result.of(classifier.labels, clips.targets, scores)
         false_alarms = FalseAlarms.of(
             classifier.labels, others.words[rows], _scores(classifier, others, rows, progress)
         ) if len(rows) else None
-    return Evaluation(result, str(clips), dict(vars(settings), split=split), false_alarms)
+    rule = dict(vars(settings), split=split)
+    return Evaluation(result, str(clips), rule, false_alarms, scores.argmax(axis=1))
 
 
 def _scores(classifier, clips, rows, progress):
@@ -149,7 +150,7 @@ def _evaluate_labelled(classifier, path):
     unknown = [index for index, target in enumerate(targets) if classifier.labels[target] == labels.UNKNOWN]
     false_alarms = FalseAlarms.of(classifier.labels, [words[index] for index in unknown], scores[unknown])
     rule = dict.fromkeys(list(vars(EvaluationSettings())) + ["split"])
-    return Evaluation(result, clips, rule, false_alarms if unknown else None)
+    return Evaluation(result, clips, rule, false_alarms if unknown else None, scores.argmax(axis=1))
 
 
 class _Contents:

@@ -56,6 +56,13 @@ def sha256_of(path: str) -> str:
     return sha256.hexdigest()
 
 
+def size_of(path: str) -> int:
+    """The bytes in a file, or in all files of a folder."""
+    if not os.path.isdir(path):
+        return os.path.getsize(path)
+    return sum(os.path.getsize(os.path.join(folder, name)) for folder, _, names in os.walk(path) for name in names)
+
+
 def read_json(path: str, advice: str) -> Dict[str, Any]:
     """Read the JSON object in a file; whatever is wrong with its text is a KwsError with this advice.
 

@@ -1,14 +1,17 @@
 """Imports of large libraries: Ctrl-C waits for their end, and TensorFlow's chatter is held back."""
 import contextlib
 import faulthandler
+import importlib
 import os
 import re
 import sys
 import tempfile
 import threading
+from types import ModuleType
 from typing import Iterator
 
 from . import interrupts
+from .errors import Unavailable
 
 # TensorFlow 2.x reports oneDNN and missing GPUs on stderr during its import, whatever the level of its log.
 _CHATTER = re.compile(rb"[IW]\d{4} \d\d:\d\d:|[IW]0000 00:00:|WARNING: All log messages before absl::InitializeLog")
@@ -19,6 +22,18 @@ def guarded() -> Iterator[None]:
     """Put this around an import of a large library."""
     with interrupts.ctrl_c_waits(), _without_chatter():
         yield
+
+
+def optional(name: str, extra: str) -> ModuleType:
+    """A module of a package that only an extra of kwscli installs."""
+    try:
+        with guarded():
+            return importlib.import_module(name)
+    except ImportError as error:
+        raise Unavailable(
+            "%s cannot be imported: %s" % (name.partition(".")[0], error),
+            'install it with: pip install "kwscli[%s]"' % extra,
+        )
 
 
 @contextlib.contextmanager

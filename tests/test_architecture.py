@@ -7,11 +7,13 @@ import sys
 
 import pytest
 
+from kwscli import models
+
 PACKAGE = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "kwscli")
 # What everything stands on; these modules import nothing but one another.
 BASE = "__init__ console errors files imports interrupts labels metrics recipes settings"
 # One subcommand each. `bench` measures all other parts, so it may import all of them.
-COMMANDS = "bench doctor evaluate label list_models"
+COMMANDS = "bench compare doctor evaluate label list_models"
 # {package or module: (what it may import, beside BASE and itself; its modules that need TensorFlow)}. "*" stands for
 # every module. Imports inside of functions count too. Modules that are not in the last column start without TensorFlow.
 ARROWS = {
@@ -21,7 +23,7 @@ ARROWS = {
     "devices": ("", "cpu device gpu npu npu_adapter optimizer session"),
     "runs": ("data devices models sound", "checkpoint"),
     "workers": ("devices", "collective"),
-    "classifiers": ("data devices models pretrained runs sound", "checkpoint frozen_graph tflite"),
+    "classifiers": ("data devices models pretrained runs sound", "checkpoint frozen_graph saved_model tflite"),
     "training": (
         "classifiers data devices models runs sound workers",
         "averages diagnostics loop losses starting_weights teachers tensorboard tensors training_graph "
@@ -29,11 +31,12 @@ ARROWS = {
     ),
     "export": (
         "classifiers data devices models runs sound",
-        "frozen_graph pb pb_features tflite tflite_int8 c_kit arena layers model reference tables tflite_file "
-        "toolchain",
+        "c_kit arena folded_graph frozen_graph layers model om onnx pb pb_features reference saved_model tables tflite "
+        "tflite_file tflite_int8 toolchain",
     ),
     "boards": ("", ""),
     "evaluate": ("classifiers data sound", ""),
+    "compare": ("classifiers evaluate", ""),
     "label": ("classifiers data sound", ""),
     "list_models": ("boards models pretrained sound", ""),
     "model_card": ("pretrained sound", ""),
@@ -64,9 +67,7 @@ def modules():
 
 
 MODULES = modules()
-ARCHITECTURES = [
-    name for name in MODULES if re.fullmatch(r"models\.(?!shapes|costs|graph|network|quantization)\w+", name)
-]
+ARCHITECTURES = ["models." + name for name in models.ARCHITECTURES]
 
 
 def place(name):

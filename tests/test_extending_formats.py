@@ -65,16 +65,6 @@ def test_a_format_and_a_model_file_from_outside(kws_with_plugin, tones, tmp_path
     assert heard[0]["scores"] == pytest.approx(heard[1]["scores"], abs=1e-4)
 
 
-def test_all_means_every_format(tmp_path, kws, tones):
-    run = write_run(tmp_path / "run")
-    recordings = tones(tmp_path / "recordings", words=("yes", "no"))
-    assert kws("prepare", "--data-path", recordings).exit_code == 0
-    command = ("freeze", "--checkpoint", run, "--data-path", recordings, "--format", "all", "--json")
-    told = json.loads(kws(*command).stdout)
-    assert [one["format"] for one in told] == list(FORMATS)
-    assert all(os.path.exists(one["path"]) for one in told)
-
-
 def test_an_unknown_format_is_told_before_any_work(tmp_path, kws):
     result = kws("freeze", "--checkpoint", tmp_path / "nowhere", "--format", "pb,floppy")
     assert result.exit_code == 1

@@ -16,7 +16,7 @@ from kwscli import classifiers
 from kwscli.classifiers import frozen_graph
 from kwscli.devices import session
 from kwscli.errors import KwsError
-from kwscli.export import freeze as freezing, frozen_graph as exported_graph
+from kwscli.export import checks, freeze as freezing, frozen_graph as exported_graph
 from kwscli.labels import labels_of
 from kwscli.models import network
 from kwscli.runs import run_directory
@@ -142,11 +142,11 @@ def test_where_graphs_are_written(a_run, tmp_path, output, stem):
         written = freezing.freeze(a_run, str(tmp_path) + "/" + output)
         assert [one.path for one in written] == [str(tmp_path) + "/" + stem + end for end in (".pb", "_features.pb")]
         assert all(one.size == os.path.getsize(one.path) for one in written)
-    assert '--input_shape="fingerprint_input:1,490" --out_nodes="labels_softmax:0"' in written[1].note
+    assert '--input_shape=fingerprint_input:1,490 --out_nodes=labels_softmax:0' in written[1].note
 
 
 def test_a_graph_with_other_scores_is_not_left(a_run, tmp_path, monkeypatch):
-    monkeypatch.setattr(freezing, "TOLERANCE", -1)
+    monkeypatch.setattr(checks, "TOLERANCE", -1)
     with pytest.raises(KwsError, match="the scores of .*x.pb are not those of the checkpoint: they differ by "):
         freezing.freeze(a_run, str(tmp_path / "x.pb"))
     assert os.listdir(str(tmp_path)) == []

@@ -13,7 +13,13 @@ from ..errors import KwsError
 from ..runs import run_directory
 from .classifier import Classifier, Weights
 
-BY_SUFFIX = {".pb": "kwscli.classifiers.frozen_graph", ".tflite": "kwscli.classifiers.tflite"}
+BY_SUFFIX = {
+    ".pb": "kwscli.classifiers.frozen_graph",
+    ".tflite": "kwscli.classifiers.tflite",
+    ".onnx": "kwscli.classifiers.onnx",
+    ".om": "kwscli.classifiers.om",
+}
+SAVED_MODEL, SAVED_MODEL_FILE = "kwscli.classifiers.saved_model", "saved_model.pb"
 OTHERWISE = "kwscli.classifiers.checkpoint"
 
 
@@ -64,15 +70,32 @@ def weights(path: str) -> Weights:
 def weights_file(path: str) -> str:
     """The file that holds the weights of a model; see `located`."""
     path = located(path)
-    if not path.endswith(tuple(BY_SUFFIX)):
-        return run_directory.resolve(path)[1] + ".data-00000-of-00001"
+    if not is_exported(path):
+        return run_directory.weights_file(run_directory.resolve(path)[1])
     if not os.path.isfile(path):
         raise KwsError("there is no model file %s" % path, "check the name")
     return path
 
 
+def is_exported(path: str) -> bool:
+    """Whether a path names a model file, or a folder of TensorFlow's SavedModel."""
+    return _module_name_of(path) != OTHERWISE
+
+
+def _module_name_of(path):
+    if os.path.isdir(path):
+        return SAVED_MODEL if os.path.exists(os.path.join(path, SAVED_MODEL_FILE)) else OTHERWISE
+    return next((module for suffix, module in BY_SUFFIX.items() if path.endswith(suffix)), OTHERWISE)
+
+
 def _module_of(path):
     """The module that opens a file, imported only now."""
-    name = next((module for suffix, module in BY_SUFFIX.items() if path.endswith(suffix)), OTHERWISE)
+    name = _module_name_of(path)
+    if name == OTHERWISE and os.path.isfile(path) and not run_directory.is_checkpoint_file(path):
+        raise KwsError(
+            "%s is not a model that kws knows" % path,
+            "name a run directory, a checkpoint, a folder with a %s, or a file that ends in %s"
+            % (SAVED_MODEL_FILE, ", ".join(BY_SUFFIX)),
+        )
     with imports.guarded():  # TensorFlow takes seconds
         return importlib.import_module(name)

@@ -3,6 +3,7 @@ from typing import Any, Optional
 
 import numpy as np
 
+from .. import files
 from ..errors import KwsError
 from ..labels import read_labels
 from ..runs import checkpoint, run_directory
@@ -13,6 +14,8 @@ from .classifier import Classifier, Weights, in_batches
 
 class CheckpointClassifier(Classifier):
     """The weights of a checkpoint, in the network that model.json describes."""
+
+    format = "checkpoint"
 
     def __init__(self, path: str, description: Description, session: Any, inference: Any) -> None:
         super().__init__(
@@ -25,6 +28,11 @@ class CheckpointClassifier(Classifier):
 
     def _scores(self, features):
         return self._session.run(self._inference.scores, {self._inference.features: features})
+
+    @property
+    def size(self) -> int:
+        """The size of the file with the weights, and with what only a training needs."""
+        return files.size_of(run_directory.weights_file(self.path))
 
     def close(self) -> None:
         self._session.close()

@@ -4,6 +4,7 @@ from typing import Any, Callable, Dict, NamedTuple, Optional, Tuple
 
 import numpy as np
 
+from .. import files
 from ..settings import DataSettings
 from ..sound.feature_settings import FeatureSettings
 
@@ -24,8 +25,10 @@ class Classifier(abc.ABC):
 
     path: its file. labels: what it tells apart. features: how its clips are made. data: which words are keywords.
     data_path: the folder of its training data, "" where the file does not say it. network: its architecture and size,
-    None where the file does not say them.
+    None where the file does not say them. format: what kind of file it is.
     """
+
+    format = ""
 
     def __init__(
         self, path: str, labels: Tuple[str, ...], features: FeatureSettings, data: DataSettings, data_path: str = "",
@@ -37,6 +40,11 @@ class Classifier(abc.ABC):
     @abc.abstractmethod
     def scores(self, clips: np.ndarray) -> np.ndarray:
         """Clips [n, clip_samples] float32 in [-1, 1] -> scores [n, label_count]; each row sums to 1."""
+
+    @property
+    def size(self) -> int:
+        """The size of the file in bytes."""
+        return files.size_of(self.path)
 
     def close(self) -> None:
         """Free what the model holds."""

@@ -19,8 +19,8 @@ from ..sound.feature_settings import FeatureSettings
 from ..sound.features import features as features_of
 from . import arm_graphs
 from .classifier import BATCH, Classifier, Weights, in_full_batches
+from .described import FEATURES_INPUT, OUTPUT, WAV_INPUT, check_labels
 
-WAV_INPUT, FEATURES_INPUT, OUTPUT = "wav_data", "fingerprint_input", "labels_softmax"
 # The attribute of the input node that contains model.json. TensorFlow and its converters ignore it.
 DESCRIPTION_ATTRIBUTE = "_kws_model"
 
@@ -33,6 +33,7 @@ class FrozenGraphClassifier(Classifier):
     ) -> None:
         super().__init__(path, *known)
         self._session, self._input = opened, source
+        self.format = {WAV_INPUT: "pb", FEATURES_INPUT: "pb-features"}[source]
 
     def scores(self, clips: np.ndarray) -> np.ndarray:
         if self._input == WAV_INPUT:  # such a graph takes one WAV file per call
@@ -137,11 +138,7 @@ def _known(path, source, nodes: Dict[str, Any], labels_path):
         text = attributes[DESCRIPTION_ATTRIBUTE].s
         values = files.parse_json(text, "the description in %s" % path, "freeze it again")
         described = Description.from_json(values, path)
-        if labels_path and read_labels(labels_path) != described.labels:
-            raise KwsError(
-                "%s contains its labels (%s), and %s has others" % (path, ", ".join(described.labels), labels_path),
-                "leave --labels out",
-            )
+        check_labels(path, described, labels_path)
         return _Known(
             described.labels, described.features, described.data, described.data_path, described.network
         )

@@ -11,10 +11,10 @@ import tensorflow.compat.v1 as tf
 
 from .. import files
 from ..errors import KwsError
-from ..labels import read_labels
 from ..runs.description import MODEL, Description
 from ..sound.features import features as features_of
 from .classifier import Classifier
+from .described import check_labels
 
 
 class TfliteClassifier(Classifier):
@@ -23,6 +23,7 @@ class TfliteClassifier(Classifier):
     def __init__(self, path: str, description: Description, interpreter: "tf.lite.Interpreter") -> None:
         super().__init__(path, description.labels, description.features, description.data, "", description.network)
         self._interpreter = interpreter
+        self.format = "tflite-int8" if interpreter.get_input_details()[0]["dtype"] == np.int8 else "tflite"
 
     def scores(self, clips: np.ndarray) -> np.ndarray:
         return scores_of(self._interpreter, features_of(clips, self.features))
@@ -56,11 +57,7 @@ def _dequantized(values, tensor):
 def open_model(path: str, labels_path: Optional[str] = None) -> TfliteClassifier:
     """The classifier in a .tflite file."""
     description = _description(path)
-    if labels_path and read_labels(labels_path) != description.labels:
-        raise KwsError(
-            "%s contains its labels (%s), and %s has others" % (path, ", ".join(description.labels), labels_path),
-            "leave --labels out",
-        )
+    check_labels(path, description, labels_path)
     with open(path, "rb") as file:
         opened = interpreter(file.read(), path)
     shapes = [one["shape"].tolist() for one in opened.get_input_details() + opened.get_output_details()]

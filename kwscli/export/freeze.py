@@ -1,23 +1,22 @@
 """`kws freeze`: a checkpoint -> files of the chosen formats, each checked before it counts."""
+import contextlib
 import dataclasses
 import os
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence
 
 import numpy as np
 
-from .. import classifiers, files, imports
+from .. import classifiers, files
 from ..console import say
 from ..data import dataset
 from ..data.batches import EvaluationSet, rng_of
-from ..errors import KwsError
+from ..errors import KwsError, Unavailable
 from ..labels import write_labels
 from ..runs import run_directory
 from ..sound import audio
-from . import DEFAULT_FORMATS, chosen, load
+from . import ALL, DEFAULT_FORMATS, checks, chosen, load
 
 CLIPS_CHECKED = 32
-# The largest difference from the checkpoint's scores that counts as the same network.
-TOLERANCE = 1e-4
 
 
 class Exported(NamedTuple):
@@ -41,19 +40,39 @@ def freeze(
     path: a run directory or a checkpoint; None: the newest run. output: a file name, whose ending is replaced by that
     of each format, or a folder. data_path: prepared data for the clips that the files are checked on.
     """
-    formats = chosen(formats)
+    everything, formats = ALL in formats, chosen(formats)
     path = path or run_directory.newest()
-    if path.endswith(tuple(classifiers.BY_SUFFIX)):
+    if classifiers.is_exported(path):
         raise KwsError("%s is frozen already" % path, "name the checkpoint or the run directory it was made from")
     description, prefix = run_directory.resolve(path)
     stem = _stem(output or os.path.dirname(prefix) or ".", description.architecture)
     os.makedirs(os.path.dirname(stem) or ".", exist_ok=True)
-    description = dataclasses.replace(description, data_path=data_path or description.data_path)
-    clips = _clips_to_check(description)
-    with classifiers.open(prefix) as original:
-        written = [_write_checked(stem, name, description, original, clips) for name in formats]
-    write_labels(stem + "_labels.txt", description.labels)
-    return written
+    description = dataclasses.replace(
+        description, data_path=data_path or description.data_path, validation=run_directory.validation_of(prefix)
+    )
+    clips, written = _clips_to_check(description), []
+    with classifiers.open(prefix) as original, contextlib.ExitStack() as all_or_nothing:
+        for name in _on_this_machine(formats):
+            try:
+                written.append(_write_checked(stem, name, description, original, clips, all_or_nothing))
+            except Unavailable as error:
+                if not everything:
+                    raise
+                say("Left out %s: %s" % (name, error))
+        write_labels(stem + "_labels.txt", description.labels)
+    return [_with_note(one) for one in written]
+
+
+def _on_this_machine(names):
+    """The names of the formats to write, where a format may have a substitute on this machine."""
+    found = []
+    for name in names:
+        module = load(name)
+        other = module.instead() if hasattr(module, "instead") else ""
+        if other:
+            say("This machine cannot write %s, so kws writes %s and shows how to convert it." % (name, other))
+        found.append(other or name)
+    return list(dict.fromkeys(found))
 
 
 def settings_of(path: Optional[str]) -> Dict[str, Any]:
@@ -71,57 +90,46 @@ def _stem(output, name):
     return stem if suffix in classifiers.BY_SUFFIX else output
 
 
-def _write_checked(stem, name, description, original, clips):
-    """Write one format beside its place, compare it with the checkpoint's Classifier, and move it to its place."""
-    with imports.guarded():
-        module = load(name)
+def _write_checked(stem, name, description, original, clips, all_or_nothing):
+    """Write one format beside its place and compare it with the checkpoint. It moves to its place at the end."""
+    module = load(name)
     path = stem + module.SUFFIX
-    replacing = files.replacing_folder if getattr(module, "FOLDER", False) else files.replacing_path
-    with replacing(path) as part:
+    with contextlib.ExitStack() as this_one:
+        is_folder = getattr(module, "FOLDER", False)
+        part = this_one.enter_context(files.replacing_folder(path) if is_folder else files.replacing_path(path))
         module.write(part, description, original.path)
-        if hasattr(module, "finish"):
-            difference, check = module.finish(part, original, description, clips)
+        if is_folder:
+            _check_replaceable(path, part)
+        if hasattr(module, "check"):
+            difference, line = module.check(part, description, original, clips)
         else:
-            difference, check = _compared(path, part, module, description, original, clips)
-        _check_replaceable(path, part)
-    note = module.note(path) if hasattr(module, "note") else ""
-    return Exported(path, name, module.SUMMARY, _size(path), difference, check, note)
+            difference = checks.difference(part, original, clips)
+            line = checks.agreement(path, difference)
+        size = files.size_of(part)
+        all_or_nothing.push(this_one.pop_all())
+    return Exported(path, name, module.SUMMARY, size, difference, line, "")
+
+
+def _with_note(exported):
+    module = load(exported.format)
+    return exported._replace(note=module.note(exported.path)) if hasattr(module, "note") else exported
 
 
 def _check_replaceable(path, part):
-    """Refuse to replace a folder that holds other files than the new one, or to replace a file by a folder."""
-    if os.path.isdir(part) and os.path.lexists(path):
-        if not os.path.isdir(path):
-            raise KwsError("%s is a file, not a folder" % path, "move it, or choose another --output")
-        others = sorted(set(os.listdir(path)) - set(os.listdir(part)))
-        if others:
-            raise KwsError(
-                "%s holds other files (%s)" % (path, ", ".join(others[:3]) + ", ..." * (len(others) > 3)),
-                "move them, or choose another --output",
-            )
+    """Refuse to replace a folder that has other files than the new one."""
+    if os.path.isfile(path):
+        raise KwsError("%s is a file, but this format is a folder" % path, "choose another --output")
+    others = sorted(set(_files_in(path)) - set(_files_in(part)))
+    if others:
+        raise KwsError(
+            "%s holds files that kws did not write, such as %s" % (path, others[0]), "choose another --output"
+        )
 
 
-def _compared(path, part, module, description, original, clips):
-    """Open a file that was written and compare it -> (largest difference, how it agrees in one line)."""
-    with classifiers.open(part) as exported:
-        difference = float(np.abs(exported.scores(clips) - original.scores(clips)).max())
-        if hasattr(module, "check"):
-            return difference, module.check(exported, original, description)
-        return difference, _check_scores(path, difference)
-
-
-def _size(path):
-    """The bytes of a file, or of all files in a folder."""
-    if os.path.isdir(path):
-        return sum(_size(os.path.join(path, name)) for name in os.listdir(path))
-    return os.path.getsize(path)
-
-
-def _check_scores(path, difference):
-    """Refuse a file whose scores are not those of the checkpoint -> one line that says how they agree."""
-    if not difference <= TOLERANCE:
-        raise KwsError("the scores of %s are not those of the checkpoint: they differ by %.2g" % (path, difference))
-    return "scores within %.1g of the checkpoint's" % difference
+def _files_in(folder):
+    return [
+        os.path.relpath(os.path.join(inside, name), folder) for inside, _, names in os.walk(folder) for name in names
+    ]
 
 
 def _clips_to_check(description):

@@ -5,7 +5,8 @@ from typing import Callable, Optional
 
 import tensorflow.compat.v1 as tf
 
-from ..classifiers.frozen_graph import DESCRIPTION_ATTRIBUTE, FEATURES_INPUT, OUTPUT
+from ..classifiers.described import FEATURES_INPUT, OUTPUT
+from ..classifiers.frozen_graph import DESCRIPTION_ATTRIBUTE
 from ..models import network
 from ..models.quantization import Floats
 from ..runs import checkpoint
@@ -24,7 +25,11 @@ def write(
 
     source: the name of the input node. input_of: adds that node to the current graph and returns the features.
     """
-    graph_def = frozen(description, prefix, input_of)
+    save(path, frozen(description, prefix, input_of), description, source)
+
+
+def save(path: str, graph_def: "tf.GraphDef", description: Description, source: str) -> None:
+    """Write a graph with its description at the node `source`."""
     for node in graph_def.node:
         for name in YOUNG_ATTRIBUTES:
             node.attr.pop(name, None)

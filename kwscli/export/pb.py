@@ -1,10 +1,13 @@
 """A self-contained frozen graph: `wav_data`, the bytes of a 16-bit WAV file -> `labels_softmax` [1, label_count]."""
+from typing import NamedTuple
+
 import numpy as np
 import tensorflow.compat.v1 as tf
 
-from ..classifiers.frozen_graph import OUTPUT, WAV_INPUT
-from ..errors import KwsError
+from ..classifiers.described import OUTPUT, WAV_INPUT
+from ..errors import Unavailable
 from ..runs.description import Description
+from ..sound.feature_settings import FeatureSettings
 from ..sound.features import ENERGY_FLOOR, mel_filterbank
 from . import frozen_graph
 
@@ -16,21 +19,31 @@ def write(path: str, description: Description, prefix: str) -> None:
     """Write the graph."""
     kind = description.features.features
     if kind not in FEATURES_IN_GRAPH:
-        raise KwsError("a graph that takes WAV files cannot compute %s features" % kind, "use --format pb-features")
+        raise Unavailable("a graph that takes WAV files cannot compute %s features" % kind, "use --format pb-features")
     frozen_graph.write(path, description, prefix, WAV_INPUT, _features_of_wav)
 
 
 def _features_of_wav(settings):
-    """A placeholder for the bytes of a WAV file -> features [1, *settings.shape]."""
+    """A placeholder for the bytes of a WAV file -> its features."""
+    decoded = decoded_wav(settings)
+    return features_of(decoded.audio, decoded.sample_rate, settings)
+
+
+def decoded_wav(settings: FeatureSettings) -> NamedTuple:
+    """A placeholder for the bytes of a WAV file -> (audio [clip_samples, 1], sample_rate)."""
     wav = tf.placeholder(tf.string, (), name=WAV_INPUT)
-    decoded = tf.audio.decode_wav(
+    return tf.audio.decode_wav(
         wav, desired_channels=1, desired_samples=settings.clip_samples, name="decoded_sample_data"
     )
+
+
+def features_of(audio: tf.Tensor, sample_rate: tf.Tensor, settings: FeatureSettings) -> tf.Tensor:
+    """audio [clip_samples, 1] -> features [1, *settings.shape] or settings.shape."""
     spectrogram = tf.raw_ops.AudioSpectrogram(
-        input=decoded.audio, window_size=settings.window_size_samples, stride=settings.window_stride_samples,
+        input=audio, window_size=settings.window_size_samples, stride=settings.window_stride_samples,
         magnitude_squared=True,
     )
-    return FEATURES_IN_GRAPH[settings.features](spectrogram, decoded.sample_rate, settings)
+    return FEATURES_IN_GRAPH[settings.features](spectrogram, sample_rate, settings)
 
 
 def _mfcc(spectrogram, sample_rate, settings):

@@ -11,11 +11,11 @@ from typing import Iterator
 
 import tensorflow.compat.v1 as tf
 
-from ..classifiers.frozen_graph import FEATURES_INPUT, OUTPUT
-from ..errors import KwsError
+from ..classifiers.described import FEATURES_INPUT, OUTPUT
+from ..errors import Unavailable
 from ..runs.description import MODEL, Description
 from ..runs.run_directory import LABELS
-from . import frozen_graph
+from . import frozen_graph, tflite_metadata
 
 SUFFIX = ".tflite"
 SUMMARY = "%s -> scores, 32-bit floats" % FEATURES_INPUT
@@ -48,7 +48,7 @@ def converted(converter: "tf.lite.TFLiteConverter", description: Description) ->
             return converter.convert()
     except Exception as error:  # the converters raise many types
         reason = str(error).strip().splitlines()[-1]
-        raise KwsError(
+        raise Unavailable(
             "TensorFlow %s cannot convert a %s: %s" % (tf.__version__, description.architecture, reason),
             "freeze the same checkpoint on Python 3.9 or newer" if ON_TENSORFLOW_1 else "choose another --format",
         )
@@ -57,7 +57,7 @@ def converted(converter: "tf.lite.TFLiteConverter", description: Description) ->
 def save(path: str, content: bytes, description: Description) -> None:
     """Write a file with its description."""
     with open(path, "wb") as file:
-        file.write(content)
+        file.write(tflite_metadata.added(content, description))
     with zipfile.ZipFile(path, "a") as archive:
         for name, text in (
             (MODEL, json.dumps(description.portable().to_json(), sort_keys=True)),

@@ -2,23 +2,25 @@
 
 Each output channel of a convolution has its own scale. The scales of activations come from training clips.
 """
+from typing import Tuple
+
 import numpy as np
 import tensorflow.compat.v1 as tf
 
 from .. import classifiers
 from ..classifiers import tflite as runtime
 from ..classifiers.classifier import Classifier, in_batches
-from ..classifiers.frozen_graph import FEATURES_INPUT
+from ..classifiers.described import FEATURES_INPUT
 from ..console import say
 from ..data import dataset
 from ..data.batches import EvaluationSet
-from ..errors import KwsError
+from ..errors import KwsError, Unavailable
 from ..metrics import Result
 from ..models.quantization import FEATURES_RANGE, Floats
 from ..runs import checkpoint
 from ..runs.description import Description
 from ..sound.features import features as features_of
-from . import frozen_graph, tflite
+from . import checks, frozen_graph, tflite
 
 SUFFIX = "_int8.tflite"
 SUMMARY = "%s -> scores, 8-bit integers" % FEATURES_INPUT
@@ -36,7 +38,7 @@ _NEWER = "freeze the same checkpoint on Python 3.9 or newer"
 def write(path: str, description: Description, prefix: str) -> None:
     """Write the file, with the floor that changes the scores of the calibration's clips least."""
     if tflite.ON_TENSORFLOW_1 and description.architecture in NOT_ON_TENSORFLOW_1:
-        raise KwsError(
+        raise Unavailable(
             "TensorFlow %s cannot convert a %s to 8-bit integers" % (tf.__version__, description.architecture),
             _NEWER,
         )
@@ -85,16 +87,17 @@ def _converted(graph_def, features, description):
         return tflite.converted(int8, description)
 
 
-def check(exported: Classifier, original: Classifier, description: Description) -> str:
+def check(
+    path: str, description: Description, original: Classifier, scored: np.ndarray
+) -> Tuple[float, str]:
     """Compare the accuracy of the file with that of the checkpoint; a large loss is only a warning."""
     for split in ("validation", "testing", "training"):
         clips = _clips_of(description, split)
         if len(clips):
             break
     rows = slice(0, CLIPS_CHECKED)
-    theirs, mine = (
-        in_batches(one.scores, clips.clips(rows)) for one in (original, exported)
-    )
+    with classifiers.open(path) as exported:
+        theirs, mine = (in_batches(one.scores, clips.clips(rows)) for one in (original, exported))
     targets = clips.targets[rows]
     before, after = (Result.of(description.labels, targets, scores).accuracy for scores in (theirs, mine))
     equal = float(np.mean(theirs.argmax(axis=1) == mine.argmax(axis=1)))
@@ -104,13 +107,13 @@ def check(exported: Classifier, original: Classifier, description: Description) 
     if before - after > LOSS_ALLOWED or equal < AGREEMENT_WANTED:
         advice = "a larger --quantize-percentage" if description.train.quantize else "--quantize"
         say("Warning: 8-bit integers change the answers of this network: %s. Train with %s." % (told, advice))
-    return told
+    return checks.difference(path, original, scored), told
 
 
 def _clips_of(description, split):
     path = description.data_path
     if not path or not dataset.is_prepared(path):
-        raise KwsError(
+        raise Unavailable(
             "8-bit integers need training clips to choose their scales, and there is no prepared data in %s"
             % (path or "the run's model.json"),
             "name prepared data with --data-path",
@@ -124,7 +127,7 @@ def _clips_evenly(description):
     """Training clips, as many of each label as of the others."""
     clips = _clips_of(description, "training")
     if not len(clips):
-        raise KwsError(
+        raise Unavailable(
             "%s has no training clips of %s" % (description.data_path, ", ".join(description.data.wanted_words)),
             "name other prepared data with --data-path",
         )

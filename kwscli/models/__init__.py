@@ -33,8 +33,8 @@ CONVOLUTION = ("filters", "kernel height", "kernel width", "stride in time", "st
 SPEECH_COMMANDS = {"window_size_ms": 30.0, "window_stride_ms": 10.0, "dct_coefficient_count": 40}
 SPEECH_COMMANDS_DROPOUT = 0.5
 
-Layers = Any  # `graph.GraphLayers` or `costs.CostLayers`, which have the same methods
-Tensor = Any  # what these methods take and return: a tf.Tensor or a `costs.Tensor`
+Layers = Any  # `graph.GraphLayers`, `costs.CostLayers` or `onnx_layers.OnnxLayers`, which have the same methods
+Tensor = Any  # what these methods take and return: a tf.Tensor, a `costs.Tensor` or an `onnx_layers.Tensor`
 
 
 class Size(NamedTuple):
@@ -79,6 +79,14 @@ def chosen(architecture: str, size: Optional[str] = None, model_size_info: Optio
     if size and model_size_info:
         raise KwsError("--model-size and --model-size-info both choose the size of the network", "give one of them")
     return custom(architecture, model_size_info) if model_size_info else published(architecture, size or DEFAULT_SIZE)
+
+
+def logits(net: Layers, description: Any, features: Tensor) -> Tensor:
+    """The logits of a `Description`'s network that infers, in some layers that have the weights."""
+    with net.scope(description.architecture):
+        if description.train.normalize_features:
+            features = net.normalize(features)
+        return load(description.architecture).build(net, features, len(description.labels), description.model_size_info)
 
 
 def integers(architecture: str, size: Sequence[int], meanings: Sequence[str]) -> Sequence[int]:

@@ -12,7 +12,7 @@ FORMAT = 1
 MODEL = "model.json"
 _SETTINGS = {"features": FeatureSettings, "data": DataSettings, "train": TrainSettings}
 _TUPLES = "model_size_info", "labels", "teacher_sha256"
-_YOUNGER = {"workers", "start_sha256", "teacher_sha256"}  # older files lack these
+_YOUNGER = {"workers", "start_sha256", "teacher_sha256", "validation"}  # older files lack these
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,6 +32,8 @@ class Description:
     teacher_sha256: Tuple[str, ...] = ()  # of the files with the weights of its teachers
     workers: int = 1  # how many trained together
     versions: Dict[str, str] = dataclasses.field(default_factory=dict, compare=False)
+    # Of an exported network: the accuracy of its checkpoint on the validation split, and the number of clips there.
+    validation: Dict[str, Any] = dataclasses.field(default_factory=dict, compare=False)
 
     @property
     def network(self) -> Tuple[str, Tuple[int, ...]]:
@@ -43,6 +45,8 @@ class Description:
         values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         values.update({name: to_json(values[name]) for name in _SETTINGS})
         lists = {name: list(values[name]) for name in _TUPLES}
+        if not self.validation:  # as in every model.json of a run
+            del values["validation"]
         return dict(values, format=FORMAT, **lists)
 
     @classmethod
@@ -96,10 +100,10 @@ class Description:
 
 
 def _flat(values):
-    """{"train": {"seed": 1}} -> {"seed": 1}, without the versions, which are only recorded."""
+    """{"train": {"seed": 1}} -> {"seed": 1}, without what is only recorded."""
     flat = {}
     for name, value in values.items():
-        if name != "versions":
+        if name not in ("versions", "validation"):
             flat.update(value if isinstance(value, dict) else {name: value})
     return flat
 

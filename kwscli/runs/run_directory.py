@@ -268,6 +268,21 @@ def resolve(path: str) -> Tuple[Description, str]:
     return description, prefix
 
 
+def weights_file(prefix: str) -> str:
+    """The file that holds the weights of a checkpoint."""
+    return prefix + ".data-00000-of-00001"
+
+
+def validation_of(prefix: str) -> Dict[str, Any]:
+    """What a checkpoint scored on the validation split, {"accuracy": share, "clips": count}; {} if nobody measured."""
+    path, name = os.path.split(prefix)
+    if os.path.exists(os.path.join(path, METRICS)):
+        for line in read_metrics(path):
+            if "validation_accuracy" in line and name.endswith("-%d.ckpt" % line["step"]):
+                return {"accuracy": line["validation_accuracy"], "clips": line["clips"]}
+    return {}
+
+
 def _best(path):
     description = read_description(os.path.join(path, MODEL))
     checkpoints = read_state(path)[1]
@@ -281,6 +296,11 @@ def _best(path):
             "name a checkpoint file instead: %s" % os.path.join(path, there[-1]),
         )
     raise KwsError("%s contains no checkpoint yet" % path, "let kws train run until it saves the first one")
+
+
+def is_checkpoint_file(path: str) -> bool:
+    """Whether a file is one of the files of a checkpoint, by its name."""
+    return path.endswith(_CHECKPOINT_SUFFIXES)
 
 
 def _prefix_of(path):

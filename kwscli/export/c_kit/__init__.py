@@ -10,9 +10,8 @@ from typing import Tuple
 
 import numpy as np
 
-from ...classifiers import tflite as runtime
 from ...classifiers.classifier import Classifier
-from ...errors import KwsError
+from ...errors import KwsError, Unavailable
 from ...labels import write_labels
 from ...runs.description import MODEL, Description
 from ...runs.run_directory import LABELS
@@ -35,7 +34,7 @@ STEPS_ALLOWED = 1.0
 def write(path: str, description: Description, prefix: str) -> None:
     """Write the kit of a checkpoint to the folder `path`."""
     if description.architecture in RECURRENT:
-        raise KwsError(
+        raise Unavailable(
             "the C kit has no kernels for the recurrent layers of a %s" % description.architecture,
             "use --format tflite-int8, or train another --model-architecture",
         )
@@ -54,14 +53,13 @@ def write(path: str, description: Description, prefix: str) -> None:
     write_labels(os.path.join(path, LABELS), description.labels)
 
 
-def finish(path: str, original: Classifier, description: Description, clips: np.ndarray) -> Tuple[float, str]:
+def check(path: str, description: Description, original: Classifier, clips: np.ndarray) -> Tuple[float, str]:
     """Write the test vectors, compile the kit, and compare it with TensorFlow Lite and with the checkpoint.
 
     Returns the largest difference from the checkpoint's scores, and how the kit agrees in one line.
     """
     content = _content(path)
-    exported = runtime.TfliteClassifier(path, description, runtime.interpreter(content, path))
-    told = tflite_int8.check(exported, original, description)
+    _, told = tflite_int8.check(os.path.join(path, NETWORK), description, original, clips)
     network = tflite_file.read(content)
     features = reference.quantized(features_of(clips, description.features), network)
     wanted = reference.of(content)
