@@ -164,6 +164,51 @@ class EvaluationSettings:
 
 
 @dataclass(frozen=True)
+class DetectorSettings:
+    """How the scores of a stream's windows become detections; see `detector`."""
+
+    stride_ms: float = setting(
+        240.0, "Time from one window to the next, rounded to whole frames of the features.", minimum=1, maximum=60000
+    )
+    threshold: float = setting(0.8, "Smoothed score from which on a keyword is heard.", minimum=0, maximum=1)
+    thresholds: Tuple[str, ...] = setting((), "Other thresholds for some keywords, such as yes=0.9,stop=0.6.")
+    smoothing_ms: float = setting(
+        500.0, "A smoothed score is the mean of the highest scores in this time.", minimum=0, maximum=60000
+    )
+    minimum_windows: int = setting(
+        1, "Number of these scores: so many windows must hear a keyword.", minimum=1, maximum=1000
+    )
+    suppression_ms: float = setting(
+        600.0, "Time after a detection in which there is no other one.", minimum=0, maximum=600000
+    )
+
+    def __post_init__(self):
+        if (self.minimum_windows - 1) * self.stride_ms > self.smoothing_ms:
+            raise KwsError(
+                "--smoothing-ms %g is too short for --minimum-windows %d at --stride-ms %g"
+                % (self.smoothing_ms, self.minimum_windows, self.stride_ms),
+                "choose at least --smoothing-ms %g" % ((self.minimum_windows - 1) * self.stride_ms),
+            )
+        self.keyword_thresholds()
+
+    def keyword_thresholds(self) -> Dict[str, float]:
+        """{keyword: its own threshold}."""
+        found = {}
+        for text in self.thresholds:
+            word, _, number = text.rpartition("=")
+            try:
+                value = float(number)
+            except ValueError:
+                value = -1.0
+            if not (word.strip() and 0 <= value <= 1):
+                raise KwsError(
+                    "--thresholds has %r" % text, "give each as KEYWORD=NUMBER, with a number from 0 to 1: yes=0.9"
+                )
+            found[word.strip()] = value
+        return found
+
+
+@dataclass(frozen=True)
 class TrainSettings:
     """How the network learns."""
 

@@ -1,0 +1,83 @@
+"""The scores of the windows that slide over a stream: the same as those of `kws label` for each window."""
+from typing import Any
+
+import numpy as np
+
+from ..classifiers.classifier import BATCH
+from ..sound.features import features_of_frames
+
+
+class WindowScores:
+    """Takes a stream in blocks of any size, and gives the scores of its windows.
+
+    Window k begins at sample k * `stride_samples`, a multiple of the frame stride, so that the frames of a window are
+    frames of the stream: each is computed once. A graph that computes its features itself gets each window as a clip.
+    """
+
+    def __init__(self, classifier: Any, stride_ms: float) -> None:
+        settings = classifier.features
+        frame_stride = settings.window_stride_samples
+        self._classifier, self._settings = classifier, settings
+        stride_frames = max(1, int(round(stride_ms * settings.sample_rate / 1000 / frame_stride)))
+        self.stride_samples = stride_frames * frame_stride
+        self._samples = np.zeros(0, np.float32)  # from the first one that a coming frame needs
+        # A row is a frame, or a sample for a graph that takes clips.
+        if classifier.takes_features:
+            self._rows, self._score = np.zeros((0, settings.channel_count), np.float32), classifier.scores_of_features
+            self._window_rows, self._stride_rows = settings.frame_count, stride_frames
+        else:
+            self._rows, self._score = self._samples, classifier.scores
+            self._window_rows, self._stride_rows = settings.clip_samples, self.stride_samples
+        self.sample_count = 0  # of the stream so far
+        self.window_count = 0  # that have scores
+
+    @property
+    def stride_ms(self) -> float:
+        """The time from one window to the next."""
+        return 1000 * self.stride_samples / self._settings.sample_rate
+
+    def feed(self, samples: np.ndarray) -> np.ndarray:
+        """The next samples [n] float32 -> the scores [windows, label_count] of the windows that they complete."""
+        self.sample_count += len(samples)
+        return self._feed(samples)
+
+    def finish(self) -> np.ndarray:
+        """The scores of the last window, which reaches beyond the end of the stream: zeros take the place of the rest.
+
+        A stream that is shorter than a window has this window only.
+        """
+        clip, stride = self._settings.clip_samples, self.stride_samples
+        windows_before_last = max(0, -((clip - self.sample_count) // stride))
+        padding = windows_before_last * stride + clip - self.sample_count
+        return self._feed(np.zeros(padding, np.float32))
+
+    def _feed(self, samples):
+        self._samples = np.concatenate([self._samples, samples])
+        missing = self._window_rows - len(self._rows)
+        if self._row_count() >= missing:
+            self._rows = np.concatenate([self._rows, self._next_rows()])
+        count = max(0, (len(self._rows) - self._window_rows) // self._stride_rows + 1)
+        starts = np.arange(count) * self._stride_rows
+        scores = [np.zeros((0, len(self._classifier.labels)), np.float32)]
+        for first in range(0, count, BATCH):
+            some = starts[first : first + BATCH]
+            scores.append(self._score(np.stack([self._rows[start : start + self._window_rows] for start in some])))
+        self._rows = self._rows[count * self._stride_rows :]
+        self.window_count += count
+        return np.concatenate(scores)
+
+    def _row_count(self):
+        """How many rows the waiting samples are."""
+        if not self._classifier.takes_features:
+            return len(self._samples)
+        size, stride = self._settings.window_size_samples, self._settings.window_stride_samples
+        return max(0, (len(self._samples) - size) // stride + 1)
+
+    def _next_rows(self):
+        """The waiting samples as rows."""
+        if not self._classifier.takes_features:
+            rows, self._samples = self._samples, self._samples[:0]
+            return rows
+        rows = features_of_frames(self._samples, self._settings)
+        self._samples = self._samples[len(rows) * self._settings.window_stride_samples :]
+        return rows
