@@ -92,7 +92,7 @@ class Listener:
             if block is None:
                 if not self._windows.sample_count:
                     raise audio.EmptyAudio("the sound to listen to holds no samples")
-                found = self._detected(self._windows.finish(), at_end=True)
+                found = self._detected(self._windows.finish())
             else:
                 if self._memory:
                     self._memory.add(block)
@@ -103,11 +103,11 @@ class Listener:
             if block is None:
                 return
 
-    def _detected(self, scores, at_end=False):
+    def _detected(self, scores):
         """The detections that the scores of the next windows [n, label_count] make certain."""
         clip_ms, first = self._features.clip_duration_ms, self._windows.window_count - len(scores)
         middles = (first + np.arange(len(scores))) * self._windows.stride_ms + clip_ms / 2
-        detections = self._detector.feed(middles, scores) + (self._detector.finish() if at_end else [])
+        detections = self._detector.feed(middles, scores)
         found = []
         for time_ms, keyword, score in detections:
             heard = Heard((time_ms - clip_ms / 2) / 1000, (time_ms + clip_ms / 2) / 1000, keyword, score)

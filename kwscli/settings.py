@@ -170,26 +170,19 @@ class DetectorSettings:
     stride_ms: float = setting(
         240.0, "Time from one window to the next, rounded to whole frames of the features.", minimum=1, maximum=60000
     )
-    threshold: float = setting(0.8, "Smoothed score from which on a keyword is heard.", minimum=0, maximum=1)
-    thresholds: Tuple[str, ...] = setting((), "Other thresholds for some keywords, such as yes=0.9,stop=0.6.")
-    smoothing_ms: float = setting(
-        500.0, "A smoothed score is the mean of the highest scores in this time.", minimum=0, maximum=60000
-    )
+    threshold: float = setting(0.9, "Score from which on a keyword is detected.", minimum=0, maximum=1)
+    thresholds: Tuple[str, ...] = setting((), "Other thresholds for some keywords, such as yes=0.95,stop=0.8.")
     minimum_windows: int = setting(
-        1, "Number of these scores: so many windows must hear a keyword.", minimum=1, maximum=1000
+        2, "As many windows must reach the threshold of a keyword; fewer are enough if their scores are higher.",
+        minimum=1, maximum=1000,
     )
+    smoothing_ms: float = setting(500.0, "Time in which these windows are.", minimum=0, maximum=60000)
     suppression_ms: float = setting(
-        600.0, "Time after a detection in which there is no other one.", minimum=0, maximum=600000
+        500.0, "Time after a detection in which nothing is detected.", minimum=0, maximum=600000
     )
 
     def __post_init__(self):
-        if (self.minimum_windows - 1) * self.stride_ms > self.smoothing_ms:
-            raise KwsError(
-                "--smoothing-ms %g is too short for --minimum-windows %d at --stride-ms %g"
-                % (self.smoothing_ms, self.minimum_windows, self.stride_ms),
-                "choose at least --smoothing-ms %g" % ((self.minimum_windows - 1) * self.stride_ms),
-            )
-        self.keyword_thresholds()
+        self.keyword_thresholds()  # they are checked at once
 
     def keyword_thresholds(self) -> Dict[str, float]:
         """{keyword: its own threshold}."""
