@@ -16,7 +16,8 @@ from . import wav_header
 from .conversion import convert
 
 STDIN = "-"
-_BLOCK = 1 << 18  # samples of all channels that are read of a file at once
+_BLOCK = 1 << 14  # samples of all channels that are read of a file at once; damage in one of them loses it
+_JOINED = 1 << 18  # samples of a file that are scored at once, which is faster
 _PIPE_BLOCK = 1 << 16  # bytes that are read of standard input at most; a microphone's program writes less at once
 # The first bytes of sound files that libsndfile reads, but not of a pipe.
 _FILES = (b"fLaC", b"OggS", b"FORM", b"ID3", b".snd", b"caff", b"RF64", b"riff", b"\xff\xfb", b"\xff\xf3", b"\xff\xf2")
@@ -44,7 +45,20 @@ def of_file(path: str, sample_rate: int, say: Callable[[str], None], name: str =
     name = name or path
     with audio.opened(path, name) as sound:
         promised = _promised(path, sound)
-        yield from convert(_read(sound, promised, say, name), sound.samplerate, sample_rate, say, name)
+        yield from _joined(convert(_read(sound, promised, say, name), sound.samplerate, sample_rate, say, name))
+
+
+def _joined(blocks):
+    """Yield fewer and longer blocks."""
+    waiting, count = [], 0
+    for block in blocks:
+        waiting.append(block)
+        count += len(block)
+        if count >= _JOINED:
+            yield np.concatenate(waiting)
+            waiting, count = [], 0
+    if count:
+        yield np.concatenate(waiting)
 
 
 def _read(sound, promised, say, name):
@@ -106,22 +120,19 @@ def _of_stdin(file: BinaryIO, sample_rate, rate, say):
 
 def _frames(file, header, begun, say, name):
     """Yield what a pipe holds [n, channels], as soon as it comes."""
-    left, bytes_heard, rest = header.data_bytes, 0, begun
-    while left is None or left > 0:
-        data = file.read1(_PIPE_BLOCK if left is None else min(_PIPE_BLOCK, left))
-        if not data:
-            break
-        left = None if left is None else left - len(data)
-        bytes_heard += len(data)
+    left, heard, rest, data = header.data_bytes, 0, b"", begun
+    while True:
         rest += data
         whole = len(rest) // header.frame_bytes * header.frame_bytes
         if whole:
             yield header.frames(rest[:whole])
-            rest = rest[whole:]
+        rest, heard = rest[whole:], heard + whole
+        data = file.read1(_PIPE_BLOCK if left is None else min(_PIPE_BLOCK, left))
+        if not data:
+            break
+        left = None if left is None else left - len(data)
     if left:
-        say("%s ends after %.2f s, but its header promises %.2f s." % (
-            name, bytes_heard / header.frame_bytes / header.rate, header.data_bytes / header.frame_bytes / header.rate
-        ))
+        seconds = [count / header.frame_bytes / header.rate for count in (heard, header.data_bytes)]
+        say("%s ends after %.2f s, but its header promises %.2f s." % (name, *seconds))
     if rest:
-        say("%s ends in the middle of a sample (%d bytes are left over); is it 16-bit mono PCM?" % (name, len(rest))
-            if header.data_bytes is None else "%s ends in the middle of a sample." % name)
+        say("%s ends in the middle of a sample, which is left out. Samples without a header are 16-bit mono." % name)

@@ -4,6 +4,7 @@ from typing import Any
 import numpy as np
 
 from ..classifiers.classifier import BATCH
+from ..errors import KwsError
 from ..sound.features import features_of_frames
 
 
@@ -20,7 +21,13 @@ class WindowScores:
         self._classifier, self._settings = classifier, settings
         stride_frames = max(1, int(round(stride_ms * settings.sample_rate / 1000 / frame_stride)))
         self.stride_samples = stride_frames * frame_stride
+        if self.stride_samples > settings.clip_samples:
+            raise KwsError(
+                "--stride-ms %g is longer than the window of %d ms" % (stride_ms, settings.clip_duration_ms),
+                "choose a shorter one, so that no sound is between two windows",
+            )
         self._samples = np.zeros(0, np.float32)  # from the first one that a coming frame needs
+        self._skipped = 0  # samples to skip before that one, where frames have gaps between them
         # A row is a frame, or a sample for a graph that takes clips.
         if classifier.takes_features:
             self._rows, self._score = np.zeros((0, settings.channel_count), np.float32), classifier.scores_of_features
@@ -52,7 +59,9 @@ class WindowScores:
         return self._feed(np.zeros(padding, np.float32))
 
     def _feed(self, samples):
-        self._samples = np.concatenate([self._samples, samples])
+        skipped = min(self._skipped, len(samples))
+        self._skipped -= skipped
+        self._samples = np.concatenate([self._samples, samples[skipped:]])
         missing = self._window_rows - len(self._rows)
         if self._row_count() >= missing:
             self._rows = np.concatenate([self._rows, self._next_rows()])
@@ -79,5 +88,7 @@ class WindowScores:
             rows, self._samples = self._samples, self._samples[:0]
             return rows
         rows = features_of_frames(self._samples, self._settings)
-        self._samples = self._samples[len(rows) * self._settings.window_stride_samples :]
+        used = len(rows) * self._settings.window_stride_samples
+        self._skipped = max(0, used - len(self._samples))
+        self._samples = self._samples[used:]
         return rows
