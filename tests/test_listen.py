@@ -469,7 +469,7 @@ def test_a_minute_of_silence_takes_constant_memory():
     windows = WindowScores(Linear(), 240)
     for block in in_blocks(np.zeros(16000 * 60, np.float32), [4000]):
         windows.feed(block)
-    assert len(windows._samples) < 16000 and len(windows._rows) < 100
+    assert len(windows._samples.values) < 16000 and len(windows._rows.values) < 100
 
 
 def test_ctrl_c_ends_with_a_summary(listening, monkeypatch):

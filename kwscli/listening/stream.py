@@ -26,15 +26,16 @@ class WindowScores:
                 "--stride-ms %g is longer than the window of %d ms" % (stride_ms, settings.clip_duration_ms),
                 "choose a shorter one, so that no sound is between two windows",
             )
-        self._samples = np.zeros(0, np.float32)  # from the first one that a coming frame needs
-        self._skipped = 0  # samples to skip before that one, where frames have gaps between them
+        self._samples = _Waiting(np.zeros(0, np.float32))  # of frames to come
         # A row is a frame, or a sample for a graph that takes clips.
         if classifier.takes_features:
-            self._rows, self._score = np.zeros((0, settings.channel_count), np.float32), classifier.scores_of_features
+            self._rows = _Waiting(np.zeros((0, settings.channel_count), np.float32))
             self._window_rows, self._stride_rows = settings.frame_count, stride_frames
+            self._score = classifier.scores_of_features
         else:
-            self._rows, self._score = self._samples, classifier.scores
+            self._rows = _Waiting(np.zeros(0, np.float32))
             self._window_rows, self._stride_rows = settings.clip_samples, self.stride_samples
+            self._score = classifier.scores
         self.sample_count = 0  # of the stream so far
         self.window_count = 0  # that have scores
 
@@ -59,36 +60,44 @@ class WindowScores:
         return self._feed(np.zeros(padding, np.float32))
 
     def _feed(self, samples):
-        skipped = min(self._skipped, len(samples))
-        self._skipped -= skipped
-        self._samples = np.concatenate([self._samples, samples[skipped:]])
-        missing = self._window_rows - len(self._rows)
-        if self._row_count() >= missing:
-            self._rows = np.concatenate([self._rows, self._next_rows()])
-        count = max(0, (len(self._rows) - self._window_rows) // self._stride_rows + 1)
+        if self._classifier.takes_features:
+            self._samples.add(samples)
+            self._add_frames()
+        else:
+            self._rows.add(samples)
+        rows = self._rows.values
+        count = max(0, (len(rows) - self._window_rows) // self._stride_rows + 1)
         starts = np.arange(count) * self._stride_rows
         scores = [np.zeros((0, len(self._classifier.labels)), np.float32)]
         for first in range(0, count, BATCH):
             some = starts[first : first + BATCH]
-            scores.append(self._score(np.stack([self._rows[start : start + self._window_rows] for start in some])))
-        self._rows = self._rows[count * self._stride_rows :]
+            scores.append(self._score(np.stack([rows[start : start + self._window_rows] for start in some])))
+        self._rows.drop(count * self._stride_rows)
         self.window_count += count
         return np.concatenate(scores)
 
-    def _row_count(self):
-        """How many rows the waiting samples are."""
-        if not self._classifier.takes_features:
-            return len(self._samples)
-        size, stride = self._settings.window_size_samples, self._settings.window_stride_samples
-        return max(0, (len(self._samples) - size) // stride + 1)
+    def _add_frames(self):
+        """Compute the features of the waiting samples, as soon as they complete a window: all at once is faster."""
+        settings = self._settings
+        missing = max(1, self._window_rows - len(self._rows.values))
+        if len(self._samples.values) < (missing - 1) * settings.window_stride_samples + settings.window_size_samples:
+            return
+        frames = features_of_frames(self._samples.values, settings)
+        self._samples.drop(len(frames) * settings.window_stride_samples)
+        self._rows.add(frames)
 
-    def _next_rows(self):
-        """The waiting samples as rows."""
-        if not self._classifier.takes_features:
-            rows, self._samples = self._samples, self._samples[:0]
-            return rows
-        rows = features_of_frames(self._samples, self._settings)
-        used = len(rows) * self._settings.window_stride_samples
-        self._skipped = max(0, used - len(self._samples))
-        self._samples = self._samples[used:]
-        return rows
+
+class _Waiting:
+    """An array that grows at its end and is used up from its start, where need be before its rest arrives."""
+
+    def __init__(self, empty):
+        self.values, self._skipped = empty, 0
+
+    def add(self, values):
+        skipped = min(self._skipped, len(values))
+        self._skipped -= skipped
+        self.values = np.concatenate([self.values, values[skipped:]])
+
+    def drop(self, count):
+        self._skipped += max(0, count - len(self.values))
+        self.values = self.values[count:]
