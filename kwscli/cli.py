@@ -46,6 +46,7 @@ def cli():
     kws train --data-path DIR        train a network on them
     kws eval                         measure the network
     kws label file.wav               name what is spoken in a file
+    kws listen recording.wav         find keywords in a long recording or a stream
     kws freeze                       export the network
     """
 
