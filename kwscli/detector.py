@@ -14,8 +14,8 @@ keyword. This detector lets windows count as much as they are sure:
 - A keyword that was detected counts again after a window with a score below its threshold. For this reason a long word,
   or a hum that resembles one, is detected once, and a word that is said twice is detected twice.
 
-A detector needs the last windows only. An implementation in C, with the same numbers, multiplies the doubts and compares
-with a power of 1 - threshold.
+A detector needs the last windows only. An implementation in C, with the same numbers, multiplies the doubts and
+compares their product with a power of 1 - threshold.
 """
 import collections
 from typing import Deque, List, NamedTuple, Sequence, Tuple

@@ -141,7 +141,6 @@ def oracle(scores, settings):
     return found
 
 
-
 @given(
     st.lists(st.sampled_from([0.0, 0.5, 0.85, 0.9, 0.95, 0.99, 0.9999, 1.0]), min_size=1, max_size=40),
     st.lists(st.sampled_from([0.0, 0.3, 0.9, 0.97, 0.999]), min_size=1, max_size=40),

@@ -104,8 +104,8 @@ def window_scores(classifier, stride_samples, samples):
     """The scores of all windows as clips: what kws label gives for them."""
     clip = classifier.features.clip_samples
     count = 1 + max(0, -(-(len(samples) - clip) // stride_samples))
-    clips = [audio.fit(samples[start : start + clip], clip) for start in range(0, count * stride_samples, stride_samples)]
-    return classifier.scores(np.stack(clips))
+    starts = range(0, count * stride_samples, stride_samples)
+    return classifier.scores(np.stack([audio.fit(samples[start : start + clip], clip) for start in starts]))
 
 
 @pytest.mark.parametrize("kind", [Linear, LinearOfClips])
@@ -157,7 +157,8 @@ def test_each_frame_is_computed_once(monkeypatch):
 
 
 def test_the_stride_is_rounded_to_whole_frames():
-    assert [WindowScores(Linear(), stride).stride_ms for stride in (1, 20, 29, 31, 240, 250)] == [20, 20, 20, 40, 240, 240]
+    found = [WindowScores(Linear(), stride).stride_ms for stride in (1, 20, 29, 31, 240, 250)]
+    assert found == [20, 20, 20, 40, 240, 240]
 
 
 @pytest.mark.parametrize("count", [0, 1, 639, 640, 959, 960, 16000, 16319, 16320, 40000])
@@ -413,7 +414,8 @@ def test_the_clips_of_a_stream_in_small_blocks():
 
 
 def test_stats(listening):
-    assert " times real time; 39 windows, one every 240 ms; in real time " in listening(spoken(*WORDS), "--stats").stderr
+    shown = listening(spoken(*WORDS), "--stats").stderr
+    assert " times real time; 39 windows, one every 240 ms; in real time " in shown
 
 
 def test_settings_of_the_detector(listening):
@@ -514,5 +516,3 @@ def test_a_live_stream_is_heard_before_it_ends():
     process.stdin.flush()
     assert json.loads(process.stdout.readline())["keyword"] == "yes"  # standard input is still open
     assert process.communicate(b"")[1] == b"1 keyword in 0:03.5: yes 1\n" and process.returncode == 0
-
-

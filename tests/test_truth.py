@@ -50,8 +50,8 @@ def test_whole_seconds_within_the_recording_are_seconds(tmp_path):
 
 
 @pytest.mark.parametrize("text", [
-    "yes\n", "yes, soon\n", "yes, 1.5\nno\n", "1, 2\n", "word,when\nyes,1\n", "word,time\nyes\n", "word,time\nyes,soon\n",
-    "yes, nan\n", "yes, inf\n", b"\xff\xfe\x00",
+    "yes\n", "yes, soon\n", "yes, 1.5\nno\n", "1, 2\n", "word,when\nyes,1\n", "word,time\nyes\n",
+    "word,time\nyes,soon\n", "yes, nan\n", "yes, inf\n", b"\xff\xfe\x00",
 ])
 def test_what_is_no_truth_file(tmp_path, text):
     with pytest.raises(KwsError, match="truth.txt.*; give lines such as `yes, 12.3`"):

@@ -62,7 +62,7 @@ def _joined(blocks):
 
 
 def _read(sound, promised, say, name):
-    """Yield the frames [n, channels] of an open file, as far as they can be read. promised: how many there should be."""
+    """Yield the frames [n, channels] of an open file, as far as it can be read. promised: how many there should be."""
     heard, problem = 0, "but its header promises %.2f s" % (promised / sound.samplerate)
     while True:
         try:

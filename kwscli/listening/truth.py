@@ -126,7 +126,9 @@ class Comparison(NamedTuple):
             "false_accepts": len(self.false_accepts), "false_accepts_per_hour": self._per_hour(),
             "keywords": [dict(zip(("keyword", "said", "hits", "wrong_words", "misses", "false_accepts"), row))
                          for row in self._rows()],
-            "mistakes": [{"time": round(time, 3), "said": said, "heard": heard} for time, said, heard in self._mistakes()],
+            "mistakes": [
+                {"time": round(time, 3), "said": said, "heard": heard} for time, said, heard in self._mistakes()
+            ],
         }
 
     def __str__(self) -> str:
