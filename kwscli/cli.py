@@ -1,4 +1,5 @@
 """The `kws` command: each subcommand reads its flags, makes one call and prints the result."""
+import contextlib
 import json
 import math
 import os
@@ -6,12 +7,12 @@ import warnings
 
 import click
 
-from . import __version__, console, export, guides, imports, models
+from . import __version__, console, export, guides, imports, interrupts, models
 from .boards import BOARDS
 from .devices.device_settings import DeviceSettings
 from .errors import KwsError
 from .flags import Group, ListOf, check_repeated, options
-from .settings import DataSettings, EvaluationSettings, PrepareSettings, TrainSettings, pick
+from .settings import DataSettings, DetectorSettings, EvaluationSettings, PrepareSettings, TrainSettings, pick
 from .sound.feature_settings import FeatureSettings
 
 
@@ -49,6 +50,7 @@ def cli():
     kws train --data-path DIR        train a network on them
     kws eval                         measure the network
     kws label file.wav               name what is spoken in a file
+    kws listen recording.wav         find keywords in a long recording or a stream
     kws freeze                       export the network
     """
 
@@ -225,6 +227,60 @@ def label(files, checkpoint, labels, top, as_json):
         console.say("Record louder, or train with --attenuation-db, so that quiet recordings are reliable, too.")
     if any(one.error for one in labelled):
         click.get_current_context().exit(KwsError.exit_status)
+
+
+@cli.command()
+@click.argument("source", required=False, metavar="[FILE|-]")
+@_checkpoint
+@_labels
+@click.option("--microphone", is_flag=False, flag_value="", metavar="[NAME]",
+              help="Listen to the microphone: the default one, or the one with this name or number.")
+@click.option("--rate", type=click.IntRange(1000, 768000),
+              help="Samples per second of standard input without a header.  [default: that of the network]")
+@options(DetectorSettings)
+@click.option("--labels-file", metavar="FILE", help="Write an Audacity label track.")
+@click.option("--save-clips", metavar="DIR", help="Keep what was heard as WAV files, in a folder per keyword.")
+@click.option("--truth", metavar="FILE", help="Compare with what was said: lines `word, time`, Audacity labels or CSV.")
+@click.option("--tolerance-ms", type=click.FloatRange(0), default=750, show_default=True,
+              help="Time between a word and its detection, with --truth.")
+@click.option("--stats", is_flag=True, help="Print the speed at the end.")
+@_json
+def listen(source, checkpoint, labels, microphone, rate, labels_file, save_clips, truth, tolerance_ms, stats, as_json,
+           **detector):
+    """Find keywords in a sound file of any length, on standard input (-), or with the microphone.
+
+    Prints a line per detection: its time, the keyword, and the score. Samples on standard input are 16-bit mono, or
+    have the header of a sound file.
+
+    \b
+    kws listen recording.flac --labels-file recording.txt
+    arecord -f S16_LE -r 16000 | kws listen -
+    kws listen --microphone
+    """
+    with imports.guarded():
+        from . import classifiers, listen as listening
+
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(interrupts.sigterm_closes())
+        model = stack.enter_context(classifiers.open(checkpoint, labels))
+        settings = pick(DetectorSettings, detector, **vars(model.detector))
+        spoken = listening.truth.read(truth) if truth else []
+        blocks = listening.blocks(model, source, microphone, rate, console.say)
+        track = stack.enter_context(open(labels_file, "w", encoding="utf-8")) if labels_file else None
+        listener, found = listening.Listener(model, settings, save_clips, track), []
+        try:
+            for heard in listener.listen(blocks):
+                click.echo(json.dumps(heard.to_json()) if as_json else heard)
+                found += [heard] if truth else []
+        except KeyboardInterrupt:
+            console.say(listener.summary())
+            raise
+        console.say(listener.summary())
+        if stats:
+            console.say(listener.stats())
+        if truth:
+            comparison = listening.compare(model, found, spoken, listener.seconds, tolerance_ms)
+            click.echo(json.dumps(comparison.to_json()) if as_json else "\n" + str(comparison))
 
 
 @cli.command()

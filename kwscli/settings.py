@@ -164,6 +164,44 @@ class EvaluationSettings:
 
 
 @dataclass(frozen=True)
+class DetectorSettings:
+    """How the scores of a stream's windows become detections; see `detector`."""
+
+    stride_ms: float = setting(
+        240.0, "Time from one window to the next, rounded to whole frames of the features.", minimum=1, maximum=60000
+    )
+    threshold: float = setting(0.9, "Score from which on a keyword is detected.", minimum=0, maximum=1)
+    thresholds: Tuple[str, ...] = setting((), "Other thresholds for some keywords, such as yes=0.95,stop=0.8.")
+    minimum_windows: int = setting(
+        2, "As many windows must reach the threshold of a keyword; fewer are enough if their scores are higher.",
+        minimum=1, maximum=1000,
+    )
+    smoothing_ms: float = setting(500.0, "Time in which these windows are.", minimum=0, maximum=60000)
+    suppression_ms: float = setting(
+        500.0, "Time after a detection in which nothing is detected.", minimum=0, maximum=600000
+    )
+
+    def __post_init__(self):
+        self.keyword_thresholds()  # they are checked at once
+
+    def keyword_thresholds(self) -> Dict[str, float]:
+        """{keyword: its own threshold}."""
+        found = {}
+        for text in self.thresholds:
+            word, _, number = text.rpartition("=")
+            try:
+                value = float(number)
+            except ValueError:
+                value = -1.0
+            if not (word.strip() and 0 <= value <= 1):
+                raise KwsError(
+                    "--thresholds has %r" % text, "give each as KEYWORD=NUMBER, with a number from 0 to 1: yes=0.9"
+                )
+            found[word.strip()] = value
+        return found
+
+
+@dataclass(frozen=True)
 class TrainSettings:
     """How the network learns."""
 

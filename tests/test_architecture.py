@@ -13,7 +13,7 @@ PACKAGE = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 # What everything stands on; these modules import nothing but one another.
 BASE = "__init__ console errors files imports interrupts labels metrics recipes settings"
 # One subcommand each. `bench` measures all other parts, so it may import all of them.
-COMMANDS = "bench compare doctor evaluate label list_models"
+COMMANDS = "bench compare doctor evaluate label list_models listen"
 # {package or module: (what it may import, beside BASE and itself; its modules that need TensorFlow)}. "*" stands for
 # every module. Imports inside of functions count too. Modules that are not in the last column start without TensorFlow.
 ARROWS = {
@@ -41,6 +41,9 @@ ARROWS = {
     "list_models": ("boards models pretrained sound", ""),
     "model_card": ("pretrained sound", ""),
     "pretrained": ("", ""),
+    "detector": ("", ""),
+    "listening": ("classifiers sound", ""),
+    "listen": ("detector listening sound", ""),
     "doctor": ("devices workers", ""),
     "guides": ("", ""),
     "bench": ("*", "*"),

@@ -16,15 +16,20 @@ class CheckpointClassifier(Classifier):
     """The weights of a checkpoint, in the network that model.json describes."""
 
     format = "checkpoint"
+    takes_features = True
 
     def __init__(self, path: str, description: Description, session: Any, inference: Any) -> None:
         super().__init__(
-            path, description.labels, description.features, description.data, description.data_path, description.network
+            path, description.labels, description.features, description.data, description.data_path,
+            description.network, description.detector,
         )
         self._session, self._inference = session, inference
 
     def scores(self, clips: np.ndarray) -> np.ndarray:
-        return in_batches(self._scores, features(clips, self.features))
+        return self.scores_of_features(features(clips, self.features))
+
+    def scores_of_features(self, features: np.ndarray) -> np.ndarray:
+        return in_batches(self._scores, features)
 
     def _scores(self, features):
         return self._session.run(self._inference.scores, {self._inference.features: features})

@@ -5,7 +5,7 @@ from typing import Any, Callable, Dict, NamedTuple, Optional, Tuple
 import numpy as np
 
 from .. import files
-from ..settings import DataSettings
+from ..settings import DataSettings, DetectorSettings
 from ..sound.feature_settings import FeatureSettings
 
 BATCH = 100  # clips that are scored at once
@@ -25,17 +25,19 @@ class Classifier(abc.ABC):
 
     path: its file. labels: what it tells apart. features: how its clips are made. data: which words are keywords.
     data_path: the folder of its training data, "" where the file does not say it. network: its architecture and size,
-    None where the file does not say them. format: what kind of file it is.
+    None where the file does not say them. detector: how kws listen finds keywords in its scores. format: what kind of
+    file it is.
     """
 
     format = ""
+    takes_features = False  # whether it has scores_of_features; a graph that computes its features itself has not
 
     def __init__(
         self, path: str, labels: Tuple[str, ...], features: FeatureSettings, data: DataSettings, data_path: str = "",
-        network: Optional[Tuple[str, Tuple[int, ...]]] = None,
+        network: Optional[Tuple[str, Tuple[int, ...]]] = None, detector: DetectorSettings = DetectorSettings(),
     ) -> None:
         self.path, self.labels, self.features, self.data, self.data_path = path, labels, features, data, data_path
-        self.network = network
+        self.network, self.detector = network, detector
 
     @abc.abstractmethod
     def scores(self, clips: np.ndarray) -> np.ndarray:
@@ -45,6 +47,10 @@ class Classifier(abc.ABC):
     def size(self) -> int:
         """The size of the file in bytes."""
         return files.size_of(self.path)
+
+    def scores_of_features(self, features: np.ndarray) -> np.ndarray:
+        """Features [n, frame_count, channel_count] float32 -> what `scores` gives for their clips."""
+        raise NotImplementedError
 
     def close(self) -> None:
         """Free what the model holds."""

@@ -13,7 +13,7 @@ from ..devices import session
 from ..errors import KwsError
 from ..labels import read_labels
 from ..runs.description import Description
-from ..settings import DataSettings
+from ..settings import DataSettings, DetectorSettings
 from ..sound import audio
 from ..sound.feature_settings import FeatureSettings
 from ..sound.features import features as features_of
@@ -34,13 +34,17 @@ class FrozenGraphClassifier(Classifier):
         super().__init__(path, *known)
         self._session, self._input = opened, source
         self.format = {WAV_INPUT: "pb", FEATURES_INPUT: "pb-features"}[source]
+        self.takes_features = source == FEATURES_INPUT
 
     def scores(self, clips: np.ndarray) -> np.ndarray:
         if self._input == WAV_INPUT:  # such a graph takes one WAV file per call
             return np.concatenate([self._run(audio.wav_bytes(clip, self.features.sample_rate)) for clip in clips])
+        return self.scores_of_features(features_of(clips, self.features))
+
+    def scores_of_features(self, features: np.ndarray) -> np.ndarray:
         shape = _shape_of(self._session, self._input)
-        features = features_of(clips, self.features).reshape([-1] + shape[1:])
-        return in_full_batches(self._run, features, shape[0] or min(BATCH, len(clips)))
+        rows = features.reshape([-1] + shape[1:])
+        return in_full_batches(self._run, rows, shape[0] or min(BATCH, len(rows)))
 
     def _run(self, value):
         try:
@@ -129,6 +133,7 @@ class _Known(NamedTuple):
     data: DataSettings
     data_path: str = ""
     network: Optional[Tuple[str, Tuple[int, ...]]] = None
+    detector: DetectorSettings = DetectorSettings()
 
 
 def _known(path, source, nodes: Dict[str, Any], labels_path):
@@ -140,7 +145,8 @@ def _known(path, source, nodes: Dict[str, Any], labels_path):
         described = Description.from_json(values, path)
         check_labels(path, described, labels_path)
         return _Known(
-            described.labels, described.features, described.data, described.data_path, described.network
+            described.labels, described.features, described.data, described.data_path, described.network,
+            described.detector,
         )
     labels = read_labels(labels_path or _labels_beside(path))
     return _Known(labels, _features_of_another_tool(path, source, nodes), DataSettings(wanted_words=labels[2:]))

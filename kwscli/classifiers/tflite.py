@@ -20,13 +20,21 @@ from .described import check_labels
 class TfliteClassifier(Classifier):
     """A network that TensorFlow Lite's interpreter runs, one clip at a time."""
 
+    takes_features = True
+
     def __init__(self, path: str, description: Description, interpreter: "tf.lite.Interpreter") -> None:
-        super().__init__(path, description.labels, description.features, description.data, "", description.network)
+        super().__init__(
+            path, description.labels, description.features, description.data, "", description.network,
+            description.detector,
+        )
         self._interpreter = interpreter
         self.format = "tflite-int8" if interpreter.get_input_details()[0]["dtype"] == np.int8 else "tflite"
 
     def scores(self, clips: np.ndarray) -> np.ndarray:
-        return scores_of(self._interpreter, features_of(clips, self.features))
+        return self.scores_of_features(features_of(clips, self.features))
+
+    def scores_of_features(self, features: np.ndarray) -> np.ndarray:
+        return scores_of(self._interpreter, features)
 
 
 def scores_of(interpreter: "tf.lite.Interpreter", features: np.ndarray) -> np.ndarray:

@@ -5,14 +5,14 @@ from typing import Any, Dict, List, Tuple
 
 from .. import __version__, files
 from ..errors import KwsError
-from ..settings import DataSettings, TrainSettings, from_json, to_json
+from ..settings import DataSettings, DetectorSettings, TrainSettings, from_json, to_json
 from ..sound.feature_settings import FeatureSettings
 
 FORMAT = 1
 MODEL = "model.json"
-_SETTINGS = {"features": FeatureSettings, "data": DataSettings, "train": TrainSettings}
+_SETTINGS = {"features": FeatureSettings, "data": DataSettings, "train": TrainSettings, "detector": DetectorSettings}
 _TUPLES = "model_size_info", "labels", "teacher_sha256"
-_YOUNGER = {"workers", "start_sha256", "teacher_sha256", "validation"}  # older files lack these
+_YOUNGER = {"workers", "start_sha256", "teacher_sha256", "validation", "detector"}  # older files lack these
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,6 +31,7 @@ class Description:
     start_sha256: str = ""  # of the file with its weights
     teacher_sha256: Tuple[str, ...] = ()  # of the files with the weights of its teachers
     workers: int = 1  # how many trained together
+    detector: DetectorSettings = DetectorSettings()  # for kws listen
     versions: Dict[str, str] = dataclasses.field(default_factory=dict, compare=False)
     # Of an exported network: the accuracy of its checkpoint on the validation split, and the number of clips there.
     validation: Dict[str, Any] = dataclasses.field(default_factory=dict, compare=False)
@@ -67,7 +68,8 @@ class Description:
             raise KwsError(
                 "%s contains %s, which kws %s does not know" % (where, ", ".join(unknown), __version__), "update kws"
             )
-        values.update({name: from_json(kind, values[name], where) for name, kind in _SETTINGS.items()})
+        values.update({name: from_json(kind, values[name], where) for name, kind in _SETTINGS.items()
+                       if name in values})
         for name in _TUPLES:
             values[name] = tuple(values.get(name, ()))
         return cls(**values)
@@ -100,10 +102,10 @@ class Description:
 
 
 def _flat(values):
-    """{"train": {"seed": 1}} -> {"seed": 1}, without what is only recorded."""
+    """{"train": {"seed": 1}} -> {"seed": 1}, without what does not change the weights."""
     flat = {}
     for name, value in values.items():
-        if name not in ("versions", "validation"):
+        if name not in ("versions", "validation", "detector"):
             flat.update(value if isinstance(value, dict) else {name: value})
     return flat
 

@@ -219,8 +219,8 @@ def _continued(path, description):
         )
     if not checkpoints:
         return description, checkpoints
-    start = {"start_checkpoint": before.start_checkpoint, "start_sha256": before.start_sha256}
-    description = dataclasses.replace(description, **start)
+    kept = {name: getattr(before, name) for name in ("start_checkpoint", "start_sha256", "detector")}
+    description = dataclasses.replace(description, **kept)
     if finished and len(checkpoints) > 1 and checkpoints[-1].step % description.train.eval_step_interval:
         # A longer run would not have validated this step, and its best checkpoint could be another one.
         return description, checkpoints[:-1]

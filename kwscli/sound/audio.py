@@ -1,8 +1,9 @@
 """Any sound file -> samples at one rate; samples -> a clip [clip_samples] float32 in [-1, 1]."""
+import contextlib
 import fractions
 import io
 import os
-from typing import List, Optional, Tuple, Union
+from typing import Iterator, List, Optional, Tuple, Union
 
 import numpy as np
 import scipy.signal
@@ -22,7 +23,7 @@ FULL_SCALE = 32768  # of 16-bit samples
 # 16 kHz mono and take 1 GiB as float32.
 MAX_SAMPLES = 1 << 28
 MIN_RATE, MAX_RATE = 1000, 768000
-_UNKNOWN_LENGTH = 2 ** 63 - 1  # frames of a file whose header does not tell, such as a FLAC written through a pipe
+UNKNOWN_LENGTH = 2 ** 63 - 1  # frames of a file whose header does not tell, such as a FLAC written through a pipe
 _BLOCK = 1 << 20  # frames to read at once
 CANCELLED = 0.1  # the mean of channels that is quieter than this part of the loudest one: -20 dB
 
@@ -77,7 +78,9 @@ class _WithoutSeek(soundfile.SoundFile):
         return False
 
 
-def _read(source, name, samples_of):
+@contextlib.contextmanager
+def opened(source: Union[str, bytes], name: Optional[str] = None) -> Iterator[soundfile.SoundFile]:
+    """An open sound file, read from front to back. What fails inside the block is an UnreadableAudio."""
     name = name or (source if isinstance(source, str) else "the sound")
     if isinstance(source, bytes) and not source:
         raise EmptyAudio("%s is an empty file" % name)
@@ -87,10 +90,7 @@ def _read(source, name, samples_of):
                 raise EmptyAudio("%s holds no samples" % name)
             if not MIN_RATE <= sound.samplerate <= MAX_RATE:
                 raise ValueError("%d samples per second" % sound.samplerate)
-            samples = samples_of(sound)
-            if not samples.size:
-                raise ValueError("it has no samples, but its header promises %d" % sound.frames)
-            return samples
+            yield sound
     except (soundfile.SoundFileError, RuntimeError, TypeError, ValueError) as error:
         if isinstance(source, str) and not os.path.exists(source):
             raise UnreadableAudio("there is no file %s" % source)
@@ -100,12 +100,20 @@ def _read(source, name, samples_of):
         raise UnreadableAudio("%s cannot be read as sound: %s" % (name, _reason(error)))
 
 
+def _read(source, name, samples_of):
+    with opened(source, name) as sound:
+        samples = samples_of(sound)
+        if not samples.size:
+            raise ValueError("it has no samples, but its header promises %d" % sound.frames)
+        return samples
+
+
 def _frames(sound, dtype, seconds, remarks):
     """The frames of a file [n, channels], or those of its first seconds."""
     limit = MAX_SAMPLES // sound.channels
     if seconds:
         limit = min(limit, seconds * sound.samplerate)
-    elif sound.frames != _UNKNOWN_LENGTH and sound.frames > limit:
+    elif sound.frames != UNKNOWN_LENGTH and sound.frames > limit:
         raise ValueError("%d samples, more than %d" % (sound.frames * sound.channels, MAX_SAMPLES))
     blocks, count, goal = [], 0, min(limit, sound.frames)
     while count < goal:
@@ -158,9 +166,16 @@ def resample(samples: np.ndarray, rate: int, new_rate: int) -> np.ndarray:
     """Samples [n] at `rate` -> [n * new_rate / rate] at `new_rate`, by a polyphase filter."""
     if rate == new_rate:
         return samples
-    # Exact for the usual rates. For an odd rate the error is inaudible, and its filter stays short.
-    ratio = fractions.Fraction(new_rate, rate).limit_denominator(1000)
+    ratio = resampling_ratio(rate, new_rate)
     return scipy.signal.resample_poly(samples, ratio.numerator, ratio.denominator).astype(np.float32)
+
+
+def resampling_ratio(rate: int, new_rate: int) -> fractions.Fraction:
+    """The number of samples that `resample` makes of each one, as a fraction with a short polyphase filter.
+
+    It is exact for the usual rates. For an odd rate the error is inaudible.
+    """
+    return fractions.Fraction(new_rate, rate).limit_denominator(1000)
 
 
 def to_int16(samples: np.ndarray) -> np.ndarray:

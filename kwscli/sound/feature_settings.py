@@ -6,8 +6,9 @@ A kind of features is one module, named in `FEATURES`, with three functions:
     check(settings)                 raises a KwsError if the settings are not possible
     compute(clips, settings, dtype) clips [n, clip_samples] float -> [n, frame_count, channel_count] float32
 
-and optionally `UNUSED`, the names of settings that have no effect on it. To add a kind, write the module and put a line
-into `FEATURES`; `--features` and the rest follow. Code outside this package does the same before it imports
+A frame must depend on the samples of its own window only: `kws listen` computes each frame of a stream once.
+Optionally there is `UNUSED`, the names of settings that have no effect on it. To add a kind, write the module and put a
+line into `FEATURES`; `--features` and the rest follow. Code outside this package does the same before it imports
 `kwscli.cli`.
 """
 import importlib

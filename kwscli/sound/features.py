@@ -31,6 +31,22 @@ def features(clips: np.ndarray, settings: FeatureSettings, dtype: type = np.floa
     return load(settings.features).compute(clips, settings, dtype)
 
 
+def features_of_frames(samples: np.ndarray, settings: FeatureSettings) -> np.ndarray:
+    """A sound [n] of any length -> the features of its whole frames [frames, channel_count], the same as in clips.
+
+    A frame begins every `window_stride_samples`.
+    """
+    count = (len(samples) - settings.window_size_samples) // settings.window_stride_samples + 1
+    if count <= 0:
+        return np.zeros((0, settings.channel_count), np.float32)
+    clip_count = -(-count // settings.frame_count)  # side by side: each begins one frame after the last one of another
+    step = settings.frame_count * settings.window_stride_samples
+    padding = max(0, (clip_count - 1) * step + settings.clip_samples - len(samples))
+    samples = np.concatenate([samples, np.zeros(padding, samples.dtype)])
+    clips = np.stack([samples[start : start + settings.clip_samples] for start in range(0, clip_count * step, step)])
+    return features(clips, settings).reshape(-1, settings.channel_count)[:count]
+
+
 def check_filterbank(settings: FeatureSettings) -> None:
     """Raise a KwsError if the mel filters are not possible at this sample rate."""
     if not settings.lower_edge_hertz < settings.upper_edge_hertz <= settings.sample_rate / 2:
