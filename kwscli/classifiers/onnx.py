@@ -17,14 +17,20 @@ class OnnxClassifier(Classifier):
     """A network that onnxruntime runs."""
 
     format = "onnx"
+    takes_features = True
 
     def __init__(self, path: str, description: Description, session: Any) -> None:
-        super().__init__(path, description.labels, description.features, description.data, "", description.network)
+        super().__init__(
+            path, description.labels, description.features, description.data, "", description.network,
+            description.detector,
+        )
         self._session = session
 
     def scores(self, clips: np.ndarray) -> np.ndarray:
-        features = features_of(clips, self.features).reshape(len(clips), -1)
-        return in_batches(lambda rows: self._session.run([OUTPUT], {FEATURES_INPUT: rows})[0], features)
+        return self.scores_of_features(features_of(clips, self.features))
+
+    def scores_of_features(self, features: np.ndarray) -> np.ndarray:
+        return in_batches(lambda rows: self._session.run([OUTPUT], {FEATURES_INPUT: rows})[0], features.reshape(len(features), -1))
 
 
 def open_model(path: str, labels_path: Optional[str] = None) -> OnnxClassifier:

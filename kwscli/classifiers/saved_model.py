@@ -21,14 +21,20 @@ class SavedModelClassifier(Classifier):
     """A model in a session. signatures: {name: its SignatureDef}."""
 
     format = "saved_model"
+    takes_features = True
 
     def __init__(self, path: str, description: Description, opened: "tf.Session", signatures: Any) -> None:
-        super().__init__(path, description.labels, description.features, description.data, "", description.network)
+        super().__init__(
+            path, description.labels, description.features, description.data, "", description.network,
+            description.detector,
+        )
         self._session, self.signatures = opened, signatures
 
     def scores(self, clips: np.ndarray) -> np.ndarray:
-        features = features_of(clips, self.features).reshape(len(clips), -1)
-        return in_batches(lambda rows: self.run("features", rows), features)
+        return self.scores_of_features(features_of(clips, self.features))
+
+    def scores_of_features(self, features: np.ndarray) -> np.ndarray:
+        return in_batches(lambda rows: self.run("features", rows), features.reshape(len(features), -1))
 
     def run(self, name: str, value: Any) -> np.ndarray:
         """The scores that the signature of this name gives for its input of the same name."""
