@@ -30,7 +30,8 @@ class OnnxClassifier(Classifier):
         return self.scores_of_features(features_of(clips, self.features))
 
     def scores_of_features(self, features: np.ndarray) -> np.ndarray:
-        return in_batches(lambda rows: self._session.run([OUTPUT], {FEATURES_INPUT: rows})[0], features.reshape(len(features), -1))
+        rows = features.reshape(len(features), -1)
+        return in_batches(lambda some: self._session.run([OUTPUT], {FEATURES_INPUT: some})[0], rows)
 
 
 def open_model(path: str, labels_path: Optional[str] = None) -> OnnxClassifier:
