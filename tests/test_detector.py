@@ -54,7 +54,8 @@ def test_windows_that_hear_nothing_do_not_count_against_a_word():
 
 
 def test_a_word_that_is_said_twice_is_detected_twice():
-    assert [one[:2] for one in detect(track(yes=[0, 0.999, 0.99, 0.1, 0.1, 0.999, 0.99, 0]))] == [(1, "yes"), (5, "yes")]
+    found = detect(track(yes=[0, 0.999, 0.99, 0.1, 0.1, 0.999, 0.99, 0]))
+    assert [one[:2] for one in found] == [(1, "yes"), (5, "yes")]
 
 
 def test_a_long_word_or_a_hum_is_detected_once():
