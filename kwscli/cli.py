@@ -7,7 +7,6 @@ import warnings
 import click
 
 from . import __version__, console, export, guides, imports, models
-from .devices.device_settings import DeviceSettings
 from .errors import KwsError
 from .flags import Group, ListOf, check_repeated, options
 from .settings import DataSettings, EvaluationSettings, PrepareSettings, TrainSettings, pick
@@ -109,7 +108,7 @@ def prepare(data_path, archive, out, download, synthesize, force, as_json, **how
 @options(TrainSettings)
 @options(DataSettings, unknown_percentage="10 for ten keywords or more, and more for fewer")
 @options(FeatureSettings)
-@options(DeviceSettings)
+@options("kwscli.devices.device_settings:DeviceSettings")
 def train(**values):
     """Train a network. After an interruption, the same command continues the training.
 

@@ -7,7 +7,6 @@ from typing import Any, Dict, Iterable, Iterator, List, NamedTuple, Optional, Se
 import numpy as np
 
 from .classifiers.classifier import BATCH
-from .data.recordings import sound_files
 from .errors import KwsError
 from .labels import SILENCE
 from .sound import audio
@@ -49,6 +48,8 @@ def expand(paths: Iterable[str]) -> Iterator[str]:
         if not os.path.isdir(path):
             yield path
             continue
+        from .data.recordings import sound_files
+
         found = [os.path.join(path, name) for name in sound_files(path)]
         if not found:
             raise KwsError("%s holds no sound files" % path, "give a sound file, or a folder with sound files in it")

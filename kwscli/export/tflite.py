@@ -12,6 +12,7 @@ from typing import Iterator
 import tensorflow.compat.v1 as tf
 
 from ..classifiers.frozen_graph import FEATURES_INPUT, OUTPUT
+from ..devices import session
 from ..errors import KwsError
 from ..runs.description import MODEL, Description
 from ..runs.run_directory import LABELS
@@ -35,10 +36,10 @@ def write(path: str, description: Description, prefix: str) -> None:
 @contextlib.contextmanager
 def converter(graph_def: "tf.GraphDef") -> Iterator["tf.lite.TFLiteConverter"]:
     """TensorFlow Lite's converter of a frozen graph."""
-    with tf.Graph().as_default() as graph, tf.Session(graph=graph) as session:
+    with tf.Graph().as_default() as graph, session.open_session(graph) as opened:
         tf.import_graph_def(graph_def, name="")
         ends = [graph.get_tensor_by_name(name + ":0") for name in (FEATURES_INPUT, OUTPUT)]
-        yield tf.lite.TFLiteConverter.from_session(session, ends[:1], ends[1:])
+        yield tf.lite.TFLiteConverter.from_session(opened, ends[:1], ends[1:])
 
 
 def converted(converter: "tf.lite.TFLiteConverter", description: Description) -> bytes:
