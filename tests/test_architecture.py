@@ -23,13 +23,13 @@ ARROWS = {
     "workers": ("devices", "collective"),
     "classifiers": ("data devices models pretrained runs sound", "checkpoint frozen_graph"),
     "training": (
-        "classifiers data devices models runs sound workers",
+        "classifiers data devices export models runs sound workers",
         "averages diagnostics loop losses starting_weights teachers tensorboard tensors training_graph "
         "training_session",
     ),
     "export": ("classifiers data devices models runs sound", "frozen_graph pb pb_features tflite tflite_int8"),
     "evaluate": ("classifiers data sound", ""),
-    "label": ("classifiers data sound", ""),
+    "label": ("classifiers data sound workers", ""),
     "list_models": ("models pretrained sound", ""),
     "model_card": ("pretrained sound", ""),
     "pretrained": ("", ""),

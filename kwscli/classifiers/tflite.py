@@ -2,9 +2,10 @@
 
 The file holds model.json and labels.txt as well, as a zip archive at its end: see `export.tflite`.
 """
+import io
 import threading
 import zipfile
-from typing import Any, Optional
+from typing import Any, Dict, Optional
 
 import numpy as np
 
@@ -13,8 +14,12 @@ from ..errors import KwsError
 from ..labels import read_labels
 from ..runs.description import MODEL, Description
 from ..sound.features import features as features_of
-from .classifier import Classifier
+from .classifier import Classifier, Weights
 from .interpreter import interpreter
+
+
+# The weights as the training has them: TensorFlow Lite's own are merged with batch norm and have other names.
+WEIGHTS = "weights.npz"
 
 
 class TfliteClassifier(Classifier):
@@ -79,6 +84,23 @@ def open_model(path: str, labels_path: Optional[str] = None) -> TfliteClassifier
             "freeze it again",
         )
     return model
+
+
+def weights(path: str) -> Weights:
+    """The weights of the training, where the file holds them, as the networks of the package do."""
+    description = _description(path)
+    content = member(path, WEIGHTS)
+    if content is None:
+        raise KwsError("a training cannot start with the weights in %s" % path, "give a run directory or a checkpoint")
+    with np.load(io.BytesIO(content)) as values:
+        return Weights(path, description.labels, description.features, dict(values))
+
+
+def weights_content(values: Dict[str, np.ndarray]) -> bytes:
+    """The content of the file WEIGHTS for weights {name of a variable: value}."""
+    file = io.BytesIO()
+    np.savez(file, **values)
+    return file.getvalue()
 
 
 def _description(path):

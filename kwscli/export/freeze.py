@@ -13,7 +13,7 @@ from ..errors import KwsError
 from ..labels import write_labels
 from ..runs import run_directory
 from ..sound import audio
-from . import DEFAULT_FORMATS, chosen, load
+from . import DEFAULT_FORMATS, chosen, light, load
 
 CLIPS_CHECKED = 32
 # The largest difference from the checkpoint's scores that counts as the same network.
@@ -53,7 +53,17 @@ def freeze(
     with classifiers.open(prefix) as original:
         written = [_write_checked(stem, name, description, original, clips) for name in formats]
     write_labels(stem + "_labels.txt", description.labels)
+    if os.path.realpath(prefix) == _best_beside(prefix):
+        light.update(prefix)
     return written
+
+
+def _best_beside(prefix):
+    """The best checkpoint of the run that a checkpoint is in; None where it is in none."""
+    folder = os.path.dirname(prefix) or "."
+    if not run_directory.read_state(folder)[1]:
+        return None
+    return os.path.realpath(run_directory.resolve(folder)[1])
 
 
 def settings_of(path: Optional[str]) -> Dict[str, Any]:
