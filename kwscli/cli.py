@@ -3,13 +3,13 @@ import contextlib
 import json
 import math
 import os
+import sys
 import warnings
 
 import click
 
 from . import __version__, console, export, guides, imports, interrupts, models
 from .boards import BOARDS
-from .devices.device_settings import DeviceSettings
 from .errors import KwsError
 from .flags import Group, ListOf, check_repeated, options
 from .settings import DataSettings, DetectorSettings, EvaluationSettings, PrepareSettings, TrainSettings, pick
@@ -115,7 +115,7 @@ def prepare(data_path, archive, out, download, synthesize, force, as_json, **how
 @options(TrainSettings)
 @options(DataSettings, unknown_percentage="10 for ten keywords or more, and more for fewer")
 @options(FeatureSettings)
-@options(DeviceSettings)
+@options("kwscli.devices.device_settings:DeviceSettings")
 def train(**values):
     """Train a network. After an interruption, the same command continues the training.
 
@@ -129,6 +129,7 @@ def train(**values):
         from .training import job as jobs
 
     job = jobs.plan(values)  # every setting is checked before TensorFlow is imported
+    imports.need_tensorflow()
     if values["seeds"] > 1:
         with imports.guarded():
             from .training import seeds
@@ -203,30 +204,58 @@ def evaluate(paths, checkpoints, data_path, split, labels, as_json, **percentage
 @_checkpoint
 @_labels
 @click.option("--top", type=click.IntRange(1), default=3, show_default=True, help="Number of labels to show per file.")
+@click.option("--min-score", type=click.FloatRange(0, 1), default=0.0, metavar="P",
+              help="A file whose highest score is below this, such as 0.8, is not recognized.")
 @_json
-def label(files, checkpoint, labels, top, as_json):
+@click.option("--jsonl", "as_lines", is_flag=True, help="Print a line of JSON per file, as soon as it is labelled.")
+@click.option("--csv", "as_csv", is_flag=True, help="Print a table with commas, for programs.")
+def label(files, checkpoint, labels, top, min_score, as_json, as_lines, as_csv):
     """Name what is spoken in sound files, in all files of folders, or on standard input (-).
+
+    Takes the light model that kws train and kws freeze leave in a run, and does not wait for TensorFlow then.
 
     \b
     kws label file.wav
     kws label --checkpoint output/0 --top 1 recordings/ other.flac
+    kws label --min-score 0.8 --csv recordings/ > labels.csv
     """
+    if as_json + as_lines + as_csv > 1:
+        raise KwsError("--json, --jsonl and --csv each choose what to print", "give one of them")
     with imports.guarded():
         from . import classifiers, label as labelling
 
     paths = list(labelling.expand(files))
-    with classifiers.open(checkpoint, labels) as model:
-        labelled = []
-        for one in labelling.label(model, paths, top):
+    writer = _csv_writer(labelling.COLUMNS) if as_csv else None
+    labelled = []
+    with classifiers.open(checkpoint, labels, light=True) as model, contextlib.ExitStack() as stack:
+        # Where the results themselves appear on the terminal, they show the progress.
+        counts = len(paths) > 1 and (as_json or not sys.stdout.isatty())
+        progress = stack.enter_context(console.Progress("labelling", len(paths), "files")) if counts else None
+        for one in labelling.label(model, paths, top, min_score):
             labelled.append(one)
-            if not as_json:
+            if as_lines:
+                click.echo(json.dumps(one.to_json()))
+            elif as_csv:
+                writer(one.to_row())
+            elif not as_json:
                 click.echo(one, err=bool(one.error))
+            if progress:
+                progress.update()
         if as_json:
             _print_json([one.to_json() for one in labelled])
     if any(one.too_quiet for one in labelled):
         console.say("Record louder, or train with --attenuation-db, so that quiet recordings are reliable, too.")
     if any(one.error for one in labelled):
         click.get_current_context().exit(KwsError.exit_status)
+
+
+def _csv_writer(columns):
+    """A function that prints a row of CSV; the columns are printed first."""
+    import csv
+
+    writer = csv.writer(click.get_text_stream("stdout"), lineterminator="\n")
+    writer.writerow(columns)
+    return writer.writerow
 
 
 @cli.command()
@@ -303,6 +332,7 @@ def freeze(checkpoint, formats, output, data_path, as_json):
         from .export import freeze as freezing
 
     formats = export.chosen(formats)
+    imports.need_tensorflow()
     checkpoint = checkpoint and classifiers.located(checkpoint)
     check_repeated(lambda: freezing.settings_of(checkpoint), checkpoint or "the newest run")
     written = freezing.freeze(checkpoint, output, data_path, formats)

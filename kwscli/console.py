@@ -3,14 +3,15 @@ import sys
 import time
 from typing import Any, Optional, Sequence
 
-import tqdm
-
 SECONDS_BETWEEN_LINES = 10
 
 
 def say(message: str) -> None:
     """Print one line on stderr, because stdout is for results."""
-    tqdm.tqdm.write(message, file=sys.stderr)
+    if "tqdm" in sys.modules:  # a bar may be on the terminal
+        sys.modules["tqdm"].tqdm.write(message, file=sys.stderr)
+    else:
+        print(message, file=sys.stderr)
     sys.stderr.flush()  # before Python 3.9, a stderr that is not a terminal is buffered
 
 
@@ -44,6 +45,8 @@ class Progress:
 
     def __enter__(self) -> "Progress":
         if sys.stderr.isatty():
+            import tqdm  # here, because not every command needs what it imports
+
             in_bytes = self._unit == "B"
             self._bar = tqdm.tqdm(
                 desc=self._what, total=self._total, unit="B" if in_bytes else " " + self._unit, unit_scale=in_bytes,
@@ -69,6 +72,8 @@ class Progress:
             say(self._line(now - self._started) + (", " + note if note else ""))
 
     def _line(self, elapsed):
+        import tqdm
+
         shown = tqdm.tqdm.format_sizeof if self._unit == "B" else "{:,}".format
         if not self._total:
             return "%s: %s %s" % (self._what, shown(self._done), self._unit)

@@ -1,10 +1,8 @@
 """Files that are complete or absent, JSON that a user may have damaged, and folders that one process uses at a time."""
 import contextlib
 import errno
-import hashlib
 import json
 import os
-import shutil
 import time
 from typing import IO, Any, Dict, Iterator, Union
 
@@ -50,6 +48,8 @@ def blocks(path: str) -> Iterator[bytes]:
 
 def sha256_of(path: str) -> str:
     """The SHA-256 of a file, as hexadecimal digits."""
+    import hashlib
+
     sha256 = hashlib.sha256()
     for block in blocks(path):
         sha256.update(block)
@@ -141,6 +141,8 @@ def replacing_path(path: str) -> Iterator[str]:
 @contextlib.contextmanager
 def replacing_folder(path: str) -> Iterator[str]:
     """An empty folder that replaces `path` at the end of the block, and only if the block raises nothing."""
+    import shutil
+
     part, old = _beside(path, ".part"), _beside(path, ".old")
     _put_back(old, path)
     for left_over in (part, old):

@@ -1,8 +1,9 @@
 """Settings become flags, and errors become exit statuses. Only this module and `cli` know click."""
 import dataclasses
+import importlib
 import os
 import signal
-from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple, Union
 
 import click
 
@@ -40,17 +41,31 @@ class ListOf(click.ParamType):
 class Command(click.Command):
     """A command whose flags may have dashes or underscores, and whose lists may follow as separate arguments.
 
-    It takes the flags of the scripts in `script_flags`, too.
+    It takes the flags of the scripts in `script_flags`, too. The flags of settings classes are made at first use,
+    because each process runs one command of many.
     """
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
+    @property
+    def params(self) -> List[click.Parameter]:
+        """The arguments and flags."""
+        if self._unmade:
+            made = []
+            for param in self._params:
+                made += param.made() if isinstance(param, _SettingsFlags) else [param]
+            self._params, self._unmade = made + list(self._repeated()), False
+        return self._params
+
+    @params.setter
+    def params(self, params: List[Any]) -> None:
+        self._params, self._unmade = params, True
+
+    def _repeated(self):
         for name, kind in script_flags.REPEATED.get(self.name, {}).items():
             kind = ListOf(kind[0]) if isinstance(kind, tuple) else kind
-            self.params.append(click.Option(
+            yield click.Option(
                 [flag_of(name)], type=kind, hidden=True, expose_value=False, callback=_remember, is_eager=True,
                 help="Repeats the %s that the model file knows." % name,
-            ))
+            )
 
     def parse_args(self, ctx: click.Context, args: List[str]) -> List[str]:
         return super().parse_args(ctx, list(self._in_our_spelling(args)))
@@ -177,30 +192,47 @@ def _check_current_folder():
         raise KwsError("the current folder no longer exists", "change to another folder")
 
 
-def options(settings_class: type, **defaults: Any) -> Callable:
-    """A decorator that adds an --option for each field of a settings class.
+def options(settings_class: Union[type, str], **defaults: Any) -> Callable:
+    """A decorator that adds an --option for each field of a settings class, which may be named as "module:Class".
 
     An option that the user does not give is None, because the settings class knows the default. defaults: what --help
     shows as the default where that depends on the command.
     """
 
     def decorate(function):
-        kinds = types_of(settings_class)
-        for field in reversed(dataclasses.fields(settings_class)):
-            kind, is_tuple = kinds[field.name]
-            default = defaults.get(field.name, field.default)
-            if isinstance(default, tuple):
-                default = ",".join("%g" % item if kind is float else str(item) for item in default)
-            function = click.option(
-                flag_of(field.name),
-                type=_click_type(kind, is_tuple, field.metadata),
-                help=field.metadata["help"] + ("" if default in (None, "") else "  [default: %s]" % default),
-                metavar="BOOL" if kind is bool else None,
-                multiple=field.metadata["repeated"],
-            )(function)
+        # click.command takes its parameters from here, as click.option leaves them.
+        function.__dict__.setdefault("__click_params__", []).append(_SettingsFlags(settings_class, defaults))
         return function
 
     return decorate
+
+
+class _SettingsFlags:
+    """The flags of a settings class."""
+
+    def __init__(self, settings_class, defaults):
+        self._class, self._defaults = settings_class, defaults
+
+    def made(self):
+        """A click.Option for each field."""
+        settings_class = self._class
+        if isinstance(settings_class, str):
+            module, _, name = settings_class.partition(":")
+            settings_class = getattr(importlib.import_module(module), name)
+        kinds = types_of(settings_class)
+        return [self._option(field, *kinds[field.name]) for field in dataclasses.fields(settings_class)]
+
+    def _option(self, field, kind, is_tuple):
+        default = self._defaults.get(field.name, field.default)
+        if isinstance(default, tuple):
+            default = ",".join("%g" % item if kind is float else str(item) for item in default)
+        return click.Option(
+            [flag_of(field.name)],
+            type=_click_type(kind, is_tuple, field.metadata),
+            help=field.metadata["help"] + ("" if default in (None, "") else "  [default: %s]" % default),
+            metavar="BOOL" if kind is bool else None,
+            multiple=field.metadata["repeated"],
+        )
 
 
 def _click_type(kind, is_tuple, metadata):

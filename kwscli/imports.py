@@ -1,17 +1,15 @@
 """Imports of large libraries: Ctrl-C waits for their end, and TensorFlow's chatter is held back."""
 import contextlib
-import faulthandler
-import importlib
+import importlib.util
 import os
 import re
 import sys
-import tempfile
 import threading
 from types import ModuleType
 from typing import Iterator
 
 from . import interrupts
-from .errors import Unavailable
+from .errors import KwsError, Unavailable
 
 # TensorFlow 2.x reports oneDNN and missing GPUs on stderr during its import, whatever the level of its log.
 _CHATTER = re.compile(rb"[IW]\d{4} \d\d:\d\d:|[IW]0000 00:00:|WARNING: All log messages before absl::InitializeLog")
@@ -21,7 +19,30 @@ _CHATTER = re.compile(rb"[IW]\d{4} \d\d:\d\d:|[IW]0000 00:00:|WARNING: All log m
 def guarded() -> Iterator[None]:
     """Put this around an import of a large library."""
     with interrupts.ctrl_c_waits(), _without_chatter():
-        yield
+        try:
+            yield
+        except ModuleNotFoundError as error:
+            if error.name == "tensorflow":
+                raise _without_tensorflow()
+            raise
+
+
+def need_tensorflow() -> None:
+    """Raise a KwsError if TensorFlow is not installed, without the seconds that its import takes."""
+    try:
+        found = "tensorflow" in sys.modules or importlib.util.find_spec("tensorflow")
+    except ImportError:
+        found = None
+    if not found:
+        raise _without_tensorflow()
+
+
+def _without_tensorflow():
+    release = "==1.15.0" if sys.version_info < (3, 8) else ">=2.13,<2.22"
+    return KwsError(
+        "this needs TensorFlow, which is not installed",
+        'pip install "tensorflow%s"; without it, kws label and kws eval take .tflite files' % release,
+    )
 
 
 def optional(name: str, extra: str) -> ModuleType:
@@ -43,6 +64,9 @@ def _without_chatter():
     if silent or os.environ.get("KWS_TRACEBACK") or threading.current_thread() is not threading.main_thread():
         yield
         return
+    import faulthandler
+    import tempfile
+
     with contextlib.ExitStack() as stack:
         try:
             stderr = os.dup(2)

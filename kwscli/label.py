@@ -7,16 +7,17 @@ from typing import Any, Dict, Iterable, Iterator, List, NamedTuple, Optional, Se
 import numpy as np
 
 from .classifiers.classifier import BATCH
-from .data.recordings import sound_files
 from .errors import KwsError
 from .labels import SILENCE
 from .sound import audio
+from .workers import cores
 
 STDIN = "-"
 # The peak, in decibels of full scale, below which networks lose accuracy. A DS-CNN that names 90 % of clips right does
 # so with 86 % of clips with peaks of -30 to -25 dB, 78 % at -40 to -35 dB, and 63 % at -55 to -50 dB. With
 # --attenuation-db, the limit is lower by as much.
 QUIET_DB = -30.0
+COLUMNS = "file", "label", "score", "start_ms", "duration_ms", "peak_db", "too_quiet", "error"  # of CSV
 
 
 class Labelled(NamedTuple):
@@ -29,18 +30,32 @@ class Labelled(NamedTuple):
     peak_db: Optional[float] = None  # of full scale; None for digital silence
     too_quiet: bool = False  # for the network to be reliable
     error: str = ""  # why there are no scores
+    recognized: bool = True  # whether the highest score is at least --min-score
 
     def __str__(self) -> str:
         if self.error:
             return "Error: " + self.error
-        line = "%s  %s" % (self.file, "  ".join("%s %.1f %%" % (name, 100 * score) for name, score in self.scores))
+        scores = "  ".join("%s %.1f %%" % (name, 100 * score) for name, score in self.scores)
+        line = "%s  %s" % (self.file, scores if self.recognized else "not recognized (%s)" % scores)
         return line + ("  (not reliable: its peak is only %.0f dB)" % self.peak_db if self.too_quiet else "")
 
     def to_json(self) -> Dict[str, Any]:
         if self.error:
             return {"file": self.file, "error": self.error}
         found = {name: getattr(self, name) for name in ("file", "start_ms", "duration_ms", "peak_db", "too_quiet")}
-        return dict(found, label=self.scores[0][0], scores=dict(self.scores))
+        return dict(found, label=self.label, scores=dict(self.scores))
+
+    @property
+    def label(self) -> Optional[str]:
+        """The most likely label; None for a recording that is not recognized."""
+        return self.scores[0][0] if self.recognized and self.scores else None
+
+    def to_row(self) -> List[Any]:
+        """The values of COLUMNS; None where there is none."""
+        if self.error:
+            return [self.file] + [None] * (len(COLUMNS) - 2) + [self.error]
+        found = [self.file, self.label, "%.4f" % self.scores[0][1], self.start_ms, self.duration_ms, self.peak_db]
+        return found + [str(self.too_quiet).lower(), None]
 
 
 def expand(paths: Iterable[str]) -> Iterator[str]:
@@ -49,33 +64,53 @@ def expand(paths: Iterable[str]) -> Iterator[str]:
         if not os.path.isdir(path):
             yield path
             continue
+        from .data.recordings import sound_files
+
         found = [os.path.join(path, name) for name in sound_files(path)]
         if not found:
             raise KwsError("%s holds no sound files" % path, "give a sound file, or a folder with sound files in it")
         yield from found
 
 
-def label(classifier: Any, paths: Sequence[str], top: Optional[int] = None) -> Iterator[Labelled]:
+def label(
+    classifier: Any, paths: Sequence[str], top: Optional[int] = None, min_score: float = 0.0
+) -> Iterator[Labelled]:
     """Yield the Labelled of each file (`-`: standard input), in order. A file that cannot be read has an error.
 
-    A file that is longer than a clip is scored by its loudest part. top: how many labels to give.
+    A file that is longer than a clip is scored by its loudest part. Batches are read and scored on all cores. top: how
+    many labels to give. min_score: a file whose highest score is lower is not recognized.
     """
-    for start in range(0, len(paths), BATCH):
-        yield from _label_batch(classifier, paths[start : start + BATCH], top)
+    starts = range(0, len(paths), BATCH)
+
+    def batch(start):
+        return _label_batch(classifier, paths[start : start + BATCH], top, min_score)
+
+    if len(starts) < 2:
+        results = map(batch, starts)
+    else:
+        from .data.batches import Ahead  # a single file does not wait for what it imports
+
+        count = len(cores.usable())
+        results = Ahead(batch, starts, count, count)
+    for labelled in results:
+        yield from labelled
 
 
-def _label_batch(classifier, paths, top):
+def _label_batch(classifier, paths, top, min_score):
     """The Labelled of each file, scored together."""
     clips: List[np.ndarray] = []
     labelled = [_read(classifier.features, path, clips) for path in paths]
     scores = iter(classifier.scores(np.stack(clips)) if clips else ())
     limit = QUIET_DB - classifier.data.attenuation_db
-    for one in labelled:
-        if not one.error:
-            ranked = _ranked(classifier.labels, next(scores))
-            heard = one.peak_db is not None and ranked[0][0] != SILENCE
-            one = one._replace(scores=ranked[:top], too_quiet=heard and one.peak_db < limit)
-        yield one
+    return [one if one.error else _scored(one, _ranked(classifier.labels, next(scores)), limit, top, min_score)
+            for one in labelled]
+
+
+def _scored(labelled, ranked, limit, top, min_score):
+    heard = labelled.peak_db is not None and ranked[0][0] != SILENCE
+    return labelled._replace(
+        scores=ranked[:top], too_quiet=heard and labelled.peak_db < limit, recognized=ranked[0][1] >= min_score
+    )
 
 
 def _read(settings, path, clips):

@@ -1,4 +1,4 @@
-"""Put a run into the package: writes kwscli/pretrained/NAME.pb and its model card NAME.json.
+"""Put a run into the package: writes kwscli/pretrained/NAME.tflite and its model card NAME.json.
 
     python tests/make_pretrained.py RUN [--name NAME] [--data-path DIR]
 
@@ -11,15 +11,19 @@ import os
 import shutil
 import sys
 import tempfile
+import zipfile
 
 import numpy as np
+import tensorflow.compat.v1 as tf
 
 from kwscli import classifiers, evaluate, list_models, models, pretrained
+from kwscli.classifiers import tflite
 from kwscli.data import dataset
 from kwscli.errors import KwsError
 from kwscli.export import freeze
 from kwscli.labels import SILENCE, UNKNOWN
-from kwscli.runs import run_directory
+from kwscli.models import network
+from kwscli.runs import checkpoint, run_directory
 
 MAX_BYTES = 200 * 1024
 SPLITS = ("validation", "testing")
@@ -37,27 +41,41 @@ WEAKNESSES = (
 
 
 def make(run, name=None, data_path=None, folder=None):
-    """Write both files -> the path of the graph."""
+    """Write both files -> the path of the network."""
     description = run_directory.resolve(run)[0]
     size = _size_of(description)
     name = name or "%s_%s" % (description.architecture, size)
     data_path = data_path or description.data_path
     target = {"folder": folder} if folder else {}
     with tempfile.TemporaryDirectory() as scratch:
-        (exported,) = freeze.freeze(run, os.path.join(scratch, name + ".pb"), data_path, ["pb"])
-        if exported.size > MAX_BYTES:
+        (exported,) = freeze.freeze(run, os.path.join(scratch, name + ".tflite"), data_path, ["tflite"])
+        _add_weights(exported.path, run)
+        size_in_bytes = os.path.getsize(exported.path)
+        if size_in_bytes > MAX_BYTES:
             raise KwsError("%s has %d bytes, but a network of the package has at most %d"
-                           % (name, exported.size, MAX_BYTES), "package a smaller network")
+                           % (name, size_in_bytes, MAX_BYTES), "package a smaller network")
         with classifiers.open(exported.path) as model:
             found = {split: evaluate.evaluate(model, data_path, model.data, split).to_json() for split in SPLITS}
         card = dict(
-            _described(description, name, size, exported.size), training_data=_training_data(description, data_path),
+            _described(description, name, size, size_in_bytes), training_data=_training_data(description, data_path),
             evaluation=found, known_weaknesses=weaknesses(found["testing"]),
         )
         path = shutil.copyfile(exported.path, pretrained.path(name, **target))
     with open(pretrained.card_path(name, **target), "w", encoding="utf-8") as file:
         file.write(json.dumps(card, indent=1) + "\n")
     return path
+
+
+def _add_weights(path, run):
+    """Add the weights of a run to the archive at the end of its .tflite file. A training can start with them then."""
+    description, prefix = run_directory.resolve(run)
+    with tf.Graph().as_default():
+        network.inference(description, 1)
+        names = [variable.op.name for variable in network.variables_of(description)]
+    values = checkpoint.values(prefix)
+    content = tflite.weights_content({name: values[name] for name in names})
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr(zipfile.ZipInfo(tflite.WEIGHTS), content, zipfile.ZIP_DEFLATED)
 
 
 def _size_of(description):

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import tarfile
+import zipfile
 
 import click
 import make_pretrained
@@ -72,7 +73,7 @@ def test_a_file_or_a_folder_of_that_name_comes_first(unbroken, empty, kws, name)
 
 
 def test_a_graph_that_has_the_same_name_and_a_suffix_does_not_hide_the_network(empty, kws):
-    open(NAME + ".pb", "w").close()
+    open(NAME + ".tflite", "w").close()
     assert kws("label", "--checkpoint", NAME, empty).exit_code == 0
 
 
@@ -90,7 +91,7 @@ def test_a_wrong_name_lists_the_right_ones(empty, kws, command):
 
 def test_freeze_says_that_it_is_frozen(empty, kws):
     result = kws("freeze", "--checkpoint", NAME)
-    assert result.exit_code == 1 and "%s.pb is frozen already" % NAME in result.stderr
+    assert result.exit_code == 1 and "%s.tflite is frozen already" % NAME in result.stderr
     assert os.listdir(".") == []
 
 
@@ -100,8 +101,8 @@ def test_a_training_starts_from_it(data, empty):  # noqa: F811
     network = "--model_architecture", card["architecture"], "--model_size_info", *map(str, card["model_size_info"])
     result = train(data, "run", *flags, *network, "--upper-edge-hertz", "7000")
     assert result.exit_code == 0, result.output
-    assert "Starting from %s.pb; new: low, high.\n" % NAME in result.output
-    assert "%s.pb was trained on other features (now " % NAME in result.output
+    assert "Starting from %s.tflite; new: low, high.\n" % NAME in result.output
+    assert "%s.tflite was trained on other features (now " % NAME in result.output
     described = json.loads(open(os.path.join("run", "model.json")).read())
     assert described["start_checkpoint"] == pretrained.path(NAME)
     assert described["start_sha256"] == files.sha256_of(pretrained.path(NAME))
@@ -109,7 +110,7 @@ def test_a_training_starts_from_it(data, empty):  # noqa: F811
 
 def test_a_training_of_another_network_does_not_start_from_it(data, empty):  # noqa: F811
     result = train(data, "run", "--start_checkpoint", NAME, "--model_architecture", "dnn", "--model_size_info", "8")
-    assert result.exit_code == 1 and "%s.pb has the weights of a " % NAME in result.output
+    assert result.exit_code == 1 and "%s.tflite has the weights of a " % NAME in result.output
 
 
 @pytest.mark.parametrize("name", pretrained.names())
@@ -138,12 +139,9 @@ def complete(card, key):
 
 
 def described_in(path):
-    """The Description in a graph."""
-    from kwscli.classifiers import frozen_graph
-
-    nodes = {node.name: node for node in frozen_graph.read(path).node}
-    text = nodes[frozen_graph.WAV_INPUT].attr[frozen_graph.DESCRIPTION_ATTRIBUTE].s
-    return Description.from_json(json.loads(text.decode()), path)
+    """The Description in a file."""
+    with zipfile.ZipFile(path) as archive:
+        return Description.from_json(json.loads(archive.read("model.json").decode()), path)
 
 
 @pytest.mark.parametrize("name", pretrained.names())
@@ -207,7 +205,7 @@ def test_an_installed_kws_has_it():
     )
     root = os.path.dirname(os.path.dirname(PACKAGE))
     shown = subprocess.run([sys.executable, "-W", "ignore", "-c", code], cwd=root, stdout=subprocess.PIPE, check=True)
-    wanted = {name + suffix for name in pretrained.names() for suffix in (".pb", ".json")} | {"NOTICE"}
+    wanted = {name + suffix for name in pretrained.names() for suffix in (".tflite", ".json")} | {"NOTICE"}
     assert wanted <= {os.path.basename(name) for name in shown.stdout.decode().split()}
 
 
@@ -220,7 +218,7 @@ def test_the_notice_gives_attribution():
 
 def test_the_command_that_packages_a_run(data, unbroken, tmp_path):  # noqa: F811
     path = make_pretrained.make(str(unbroken), "tiny", folder=str(tmp_path))
-    assert sorted(os.listdir(str(tmp_path))) == ["tiny.json", "tiny.pb"] and path == str(tmp_path / "tiny.pb")
+    assert sorted(os.listdir(str(tmp_path))) == ["tiny.json", "tiny.tflite"] and path == str(tmp_path / "tiny.tflite")
     card = json.loads((tmp_path / "tiny.json").read_text())
     assert card["bytes"] == os.path.getsize(path) and card["labels"] == ["_silence_", "_unknown_", "low", "high"]
     assert set(card["evaluation"]) == {"validation", "testing"} and card["training_data"]["recordings"] > 100

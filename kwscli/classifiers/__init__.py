@@ -23,12 +23,17 @@ SAVED_MODEL, SAVED_MODEL_FILE = "kwscli.classifiers.saved_model", "saved_model.p
 OTHERWISE = "kwscli.classifiers.checkpoint"
 
 
-def open(path: Optional[str] = None, labels_path: Optional[str] = None) -> Classifier:
+def open(path: Optional[str] = None, labels_path: Optional[str] = None, light: bool = False) -> Classifier:
     """Open a model; None: the newest run under output/, or a network of the package where there is no run.
 
-    labels_path: the labels.txt of a model file that does not contain its labels.
+    labels_path: the labels.txt of a model file that does not contain its labels. light: take the light model of a run
+    or a checkpoint, where it is there. Its scores differ by up to 1e-4, and it does not wait for TensorFlow.
     """
     path = located(path) if path else _default()
+    if light and not path.endswith(tuple(BY_SUFFIX)):
+        from . import light as light_models
+
+        path = light_models.find(path) or path
     return _module_of(path).open_model(path, labels_path)
 
 

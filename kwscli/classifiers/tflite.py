@@ -2,42 +2,57 @@
 
 The file holds model.json and labels.txt as well, as a zip archive at its end: see `export.tflite`.
 """
-import warnings
+import io
+import threading
 import zipfile
-from typing import Optional
+from typing import Any, Dict, Optional
 
 import numpy as np
-import tensorflow.compat.v1 as tf
 
 from .. import files
 from ..errors import KwsError
 from ..runs.description import MODEL, Description
 from ..sound.features import features as features_of
-from .classifier import Classifier
+from .classifier import Classifier, Weights
 from .described import check_labels
+from .interpreter import interpreter
+
+# The weights as the training has them: TensorFlow Lite's own are merged with batch norm and have other names.
+WEIGHTS = "weights.npz"
 
 
 class TfliteClassifier(Classifier):
-    """A network that TensorFlow Lite's interpreter runs, one clip at a time."""
+    """A network that TensorFlow Lite's interpreter runs, one clip at a time. Several threads may use it at once."""
 
     takes_features = True
 
-    def __init__(self, path: str, description: Description, interpreter: "tf.lite.Interpreter") -> None:
+    def __init__(self, path: str, description: Description, content: bytes) -> None:
         super().__init__(
             path, description.labels, description.features, description.data, "", description.network,
             description.detector,
         )
-        self._interpreter = interpreter
-        self.format = "tflite-int8" if interpreter.get_input_details()[0]["dtype"] == np.int8 else "tflite"
+        self._content, self._of_thread = content, threading.local()
+
+    @property
+    def format(self) -> str:
+        """Whether the file computes with floats or with 8-bit integers."""
+        return "tflite-int8" if self.interpreter.get_input_details()[0]["dtype"] == np.int8 else "tflite"
 
     def scores(self, clips: np.ndarray) -> np.ndarray:
         return self.scores_of_features(features_of(clips, self.features))
 
     def scores_of_features(self, features: np.ndarray) -> np.ndarray:
-        return scores_of(self._interpreter, features)
+        return scores_of(self.interpreter, features)
+
+    @property
+    def interpreter(self) -> Any:
+        """The interpreter of this thread."""
+        if not hasattr(self._of_thread, "interpreter"):
+            self._of_thread.interpreter = interpreter(self._content, self.path)
+        return self._of_thread.interpreter
 
 
-def scores_of(interpreter: "tf.lite.Interpreter", features: np.ndarray) -> np.ndarray:
+def scores_of(interpreter: Any, features: np.ndarray) -> np.ndarray:
     """features [n, frame_count, channel_count] -> scores [n, label_count]."""
     (source,), (target,) = interpreter.get_input_details(), interpreter.get_output_details()
     rows, scores = _quantized(features.reshape(len(features), 1, -1), source), []
@@ -67,25 +82,39 @@ def open_model(path: str, labels_path: Optional[str] = None) -> TfliteClassifier
     description = _description(path)
     check_labels(path, description, labels_path)
     with open(path, "rb") as file:
-        opened = interpreter(file.read(), path)
-    shapes = [one["shape"].tolist() for one in opened.get_input_details() + opened.get_output_details()]
+        model = TfliteClassifier(path, description, file.read())
+    ends = model.interpreter.get_input_details() + model.interpreter.get_output_details()
+    shapes = [one["shape"].tolist() for one in ends]
     wanted = [[1, description.features.feature_count], [1, len(description.labels)]]
     if shapes != wanted:
         raise KwsError(
             "the inputs and outputs of %s have the shapes %s, but its model.json describes %s" % (path, shapes, wanted),
             "freeze it again",
         )
-    return TfliteClassifier(path, description, opened)
+    return model
+
+
+def weights(path: str) -> Weights:
+    """The weights of the training, where the file holds them, as the networks of the package do."""
+    description = _description(path)
+    content = member(path, WEIGHTS)
+    if content is None:
+        raise KwsError("a training cannot start with the weights in %s" % path, "give a run directory or a checkpoint")
+    with np.load(io.BytesIO(content)) as values:
+        return Weights(path, description.labels, description.features, dict(values))
+
+
+def weights_content(values: Dict[str, np.ndarray]) -> bytes:
+    """The content of the file WEIGHTS for weights {name of a variable: value}."""
+    file = io.BytesIO()
+    np.savez(file, **values)
+    return file.getvalue()
 
 
 def _description(path):
     """The Description inside a file."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            text = archive.read(MODEL)
-    except FileNotFoundError:
-        raise KwsError("there is no model file %s" % path, "check the name")
-    except (zipfile.BadZipFile, KeyError, NotImplementedError):
+    text = member(path, MODEL)
+    if text is None:
         raise KwsError(
             "%s does not contain the description of a network: it is cut off, or not from kws freeze" % path,
             "freeze or copy it again",
@@ -93,23 +122,12 @@ def _description(path):
     return Description.from_json(files.parse_json(text, "the description in %s" % path, "freeze it again"), path)
 
 
-def interpreter(content: bytes, path: str) -> "tf.lite.Interpreter":
-    """TensorFlow Lite's interpreter of the content of a file."""
+def member(path: str, name: str) -> Optional[bytes]:
+    """The content of a file in the zip archive at the end of a .tflite file; None where it is not there."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # TensorFlow 2.x recommends another package
-            opened = tf.lite.Interpreter(model_content=content, **_kernels("BUILTIN_WITHOUT_DEFAULT_DELEGATES"))
-            if opened.get_input_details()[0]["dtype"] == np.int8:
-                # Faster kernels round in other ways, and the microcontrollers that such files are for have these.
-                opened = tf.lite.Interpreter(model_content=content, **_kernels("BUILTIN_REF"))
-        opened.allocate_tensors()
-        return opened
-    except (ValueError, RuntimeError) as error:
-        reason = str(error).strip().splitlines()[-1]
-        raise KwsError("%s cannot be run: %s" % (path, reason), "freeze or copy it again")
-
-
-def _kernels(name):
-    """The argument that chooses the kernels; TensorFlow 1.15 has no choice."""
-    types = getattr(tf.lite.experimental, "OpResolverType", None)
-    return {"experimental_op_resolver_type": getattr(types, name)} if types else {}
+        with zipfile.ZipFile(path) as archive:
+            return archive.read(name)
+    except FileNotFoundError:
+        raise KwsError("there is no model file %s" % path, "check the name")
+    except (zipfile.BadZipFile, KeyError, NotImplementedError):
+        return None

@@ -24,6 +24,7 @@ class Device(abc.ABC):
     title = ""  # how messages call it, such as "a GPU"
     uses_hccl = False  # whether its workers exchange gradients by Ascend's HCCL, not by TensorFlow's gRPC
     shares_cores = False  # whether other workers and the threads that make batches compute on it, too
+    allows_other_sessions = True  # whether the process may open sessions on the CPU while it trains
     sinks = False  # whether it makes several training steps in one call
     diagnoses_itself = False  # whether it dumps tensors and traces steps itself, so that kws does not
 

@@ -18,6 +18,7 @@ class NPU(Device):
     """
 
     kind, title, uses_hccl, sinks, diagnoses_itself = "npu", "an NPU", True, True, True
+    allows_other_sessions = False  # none was tried beside that of a training
 
     def __init__(self, number: int, why: str, release: Optional[str] = None, oldest: Optional[str] = None) -> None:
         super().__init__(number, why)

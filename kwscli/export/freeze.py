@@ -14,7 +14,7 @@ from ..errors import KwsError, Unavailable
 from ..labels import write_labels
 from ..runs import run_directory
 from ..sound import audio
-from . import ALL, DEFAULT_FORMATS, checks, chosen, load
+from . import ALL, DEFAULT_FORMATS, checks, chosen, light, load
 
 CLIPS_CHECKED = 32
 
@@ -60,6 +60,8 @@ def freeze(
                     raise
                 say("Left out %s: %s" % (name, error))
         write_labels(stem + "_labels.txt", description.labels)
+    if os.path.realpath(prefix) == _best_beside(prefix):
+        light.update(prefix)
     return [_with_note(one) for one in written]
 
 
@@ -73,6 +75,14 @@ def _on_this_machine(names):
             say("This machine cannot write %s, so kws writes %s and shows how to convert it." % (name, other))
         found.append(other or name)
     return list(dict.fromkeys(found))
+
+
+def _best_beside(prefix):
+    """The best checkpoint of the run that a checkpoint is in; None where it is in none."""
+    folder = os.path.dirname(prefix) or "."
+    if not run_directory.read_state(folder)[1]:
+        return None
+    return os.path.realpath(run_directory.resolve(folder)[1])
 
 
 def settings_of(path: Optional[str]) -> Dict[str, Any]:

@@ -7,11 +7,12 @@ import json
 import os
 import sys
 import zipfile
-from typing import Iterator
+from typing import Iterator, Mapping
 
 import tensorflow.compat.v1 as tf
 
 from ..classifiers.described import FEATURES_INPUT, OUTPUT
+from ..devices import session
 from ..errors import Unavailable
 from ..runs.description import MODEL, Description
 from ..runs.run_directory import LABELS
@@ -22,23 +23,23 @@ SUMMARY = "%s -> scores, 32-bit floats" % FEATURES_INPUT
 ON_TENSORFLOW_1 = tf.__version__.startswith("1.")
 
 
-def write(path: str, description: Description, prefix: str) -> None:
-    """Write the file."""
+def write(path: str, description: Description, prefix: str, extra: Mapping[str, bytes] = {}) -> None:
+    """Write the file. extra: more files {name: content} for the archive at its end."""
     graph_def = frozen_graph.frozen(description, prefix, frozen_graph.features_input)
     with converter(graph_def) as float_converter:
         if ON_TENSORFLOW_1:  # its other converter refuses bc_resnet, and gives wrong scores of cnn
             float_converter.experimental_enable_mlir_converter = True
         content = converted(float_converter, description)
-    save(path, content, description)
+    save(path, content, description, extra)
 
 
 @contextlib.contextmanager
 def converter(graph_def: "tf.GraphDef") -> Iterator["tf.lite.TFLiteConverter"]:
     """TensorFlow Lite's converter of a frozen graph."""
-    with tf.Graph().as_default() as graph, tf.Session(graph=graph) as session:
+    with tf.Graph().as_default() as graph, session.open_session(graph) as opened:
         tf.import_graph_def(graph_def, name="")
         ends = [graph.get_tensor_by_name(name + ":0") for name in (FEATURES_INPUT, OUTPUT)]
-        yield tf.lite.TFLiteConverter.from_session(session, ends[:1], ends[1:])
+        yield tf.lite.TFLiteConverter.from_session(opened, ends[:1], ends[1:])
 
 
 def converted(converter: "tf.lite.TFLiteConverter", description: Description) -> bytes:
@@ -54,16 +55,16 @@ def converted(converter: "tf.lite.TFLiteConverter", description: Description) ->
         )
 
 
-def save(path: str, content: bytes, description: Description) -> None:
+def save(path: str, content: bytes, description: Description, extra: Mapping[str, bytes] = {}) -> None:
     """Write a file with its description."""
     with open(path, "wb") as file:
         file.write(tflite_metadata.added(content, description))
+    described = json.dumps(description.portable().to_json(), sort_keys=True)
+    labels = "".join(label + "\n" for label in description.labels)
+    inside = {MODEL: described.encode("utf-8"), LABELS: labels.encode("utf-8"), **extra}
     with zipfile.ZipFile(path, "a") as archive:
-        for name, text in (
-            (MODEL, json.dumps(description.portable().to_json(), sort_keys=True)),
-            (LABELS, "".join(label + "\n" for label in description.labels)),
-        ):
-            archive.writestr(zipfile.ZipInfo(name), text.encode("utf-8"), zipfile.ZIP_DEFLATED)
+        for name, data in inside.items():
+            archive.writestr(zipfile.ZipInfo(name), data, zipfile.ZIP_DEFLATED)
 
 
 @contextlib.contextmanager

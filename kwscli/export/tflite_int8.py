@@ -8,9 +8,10 @@ import numpy as np
 import tensorflow.compat.v1 as tf
 
 from .. import classifiers
-from ..classifiers import tflite as runtime
 from ..classifiers.classifier import Classifier, in_batches
 from ..classifiers.described import FEATURES_INPUT
+from ..classifiers.interpreter import interpreter
+from ..classifiers.tflite import scores_of
 from ..console import say
 from ..data import dataset
 from ..data.batches import EvaluationSet
@@ -51,7 +52,7 @@ def write(path: str, description: Description, prefix: str) -> None:
     best = None
     for low, high in _ranges(description, prefix, features):
         content = _converted(graph_def, np.clip(features, low, high), description)
-        difference = np.abs(runtime.scores_of(_interpreter(content, path), features) - wanted).mean()
+        difference = np.abs(scores_of(_interpreter(content, path), features) - wanted).mean()
         if best is None or difference < best[0]:
             best = difference, content
     tflite.save(path, best[1], description)
@@ -59,7 +60,7 @@ def write(path: str, description: Description, prefix: str) -> None:
 
 def _interpreter(content, path):
     try:
-        return runtime.interpreter(content, path)
+        return interpreter(content, path)
     except KwsError as error:
         # The interpreter of TensorFlow 1.15 refuses some scales that its converter rounds.
         raise KwsError(error.problem, _NEWER) if tflite.ON_TENSORFLOW_1 else error

@@ -1,4 +1,4 @@
-"""The trained networks in the package: for each, NAME.pb with its weights and NAME.json with its model card.
+"""The trained networks in the package: for each, NAME.tflite with its weights and NAME.json with its model card.
 
 `make pretrained` writes both. NOTICE says which recordings the networks were trained on.
 """
@@ -8,7 +8,7 @@ from typing import Any, Dict, Tuple
 from .. import files
 
 _FOLDER = os.path.dirname(os.path.abspath(__file__))
-_GRAPH, _CARD = ".pb", ".json"
+_NETWORK, _CARD = ".tflite", ".json"
 
 
 def names() -> Tuple[str, ...]:
@@ -17,8 +17,8 @@ def names() -> Tuple[str, ...]:
 
 
 def path(name: str, folder: str = _FOLDER) -> str:
-    """The file with the weights of a network."""
-    return os.path.join(folder, name + _GRAPH)
+    """The file of a network: for TensorFlow Lite, and with the weights that a training can start with."""
+    return os.path.join(folder, name + _NETWORK)
 
 
 def card_path(name: str, folder: str = _FOLDER) -> str:

@@ -5,6 +5,7 @@
       labels.txt            one label per line
       NAME-STEP.ckpt.*      checkpoints (TensorFlow's Saver format): the best one and the last two
       state.json            which checkpoints exist and which one is best; replaced only when a new one is complete
+      light.tflite          the best checkpoint for TensorFlow Lite, see classifiers.light; absent or old for a while
       metrics.jsonl         one line every few steps and at each validation
       train_ID.log          every loss
 """
@@ -24,7 +25,7 @@ from ..metrics import Result
 from ..models import ARCHITECTURES
 from .description import MODEL, Description, read_description
 
-STATE, METRICS, LABELS = "state.json", "metrics.jsonl", "labels.txt"
+STATE, METRICS, LABELS, LIGHT = "state.json", "metrics.jsonl", "labels.txt", "light.tflite"
 OUTPUT = "output"  # the folder that runs go to by default
 _CHECKPOINT_SUFFIXES = ".index", ".meta", ".data-00000-of-00001"
 
@@ -230,7 +231,8 @@ def _continued(path, description):
 def _clear(path):
     """Remove the files of a run, and nothing else."""
     logs = re.compile(r"train_\d+\.log|.*_bs\d+_\d+p_acc\.log")
-    others = [name for name in os.listdir(path) if logs.fullmatch(name) or name in (MODEL, STATE, METRICS, LABELS)]
+    ours = (MODEL, STATE, METRICS, LABELS, LIGHT)
+    others = [name for name in os.listdir(path) if logs.fullmatch(name) or name in ours]
     for name in _checkpoint_files(path) + others:
         os.remove(os.path.join(path, name))
     if os.path.isdir(os.path.join(path, "summaries")):

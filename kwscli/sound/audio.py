@@ -1,12 +1,11 @@
 """Any sound file -> samples at one rate; samples -> a clip [clip_samples] float32 in [-1, 1]."""
 import contextlib
-import fractions
+import functools
 import io
 import os
-from typing import Iterator, List, Optional, Tuple, Union
+from typing import Any, Iterator, List, Optional, Tuple, Union
 
 import numpy as np
-import scipy.signal
 import soundfile
 
 from ..errors import KwsError
@@ -25,6 +24,8 @@ MAX_SAMPLES = 1 << 28
 MIN_RATE, MAX_RATE = 1000, 768000
 UNKNOWN_LENGTH = 2 ** 63 - 1  # frames of a file whose header does not tell, such as a FLAC written through a pipe
 _BLOCK = 1 << 20  # frames to read at once
+_GROUP = 64  # samples that `resample` makes at once, where the rates allow it
+_LARGEST_FILTER = 1 << 20  # weights, for two rates that have few factors in common
 CANCELLED = 0.1  # the mean of channels that is quieter than this part of the loudest one: -20 dB
 
 
@@ -55,7 +56,7 @@ def read(source: Union[str, bytes], sample_rate: int, name: Optional[str] = None
     source: a path, or the bytes of a file. name: what errors call the file. Channels are averaged; where they cancel
     each other out, the loudest one is used. Raises UnreadableAudio.
     """
-    return _read(source, name, lambda sound: _as_float(sound, sample_rate, None, []))
+    return _read(source, name, lambda sound: _as_float(sound, sample_rate, None, [], resample))
 
 
 def read_int16(
@@ -63,6 +64,9 @@ def read_int16(
     remarks: Optional[List[str]] = None,
 ) -> np.ndarray:
     """Read as `read` does, but -> int16. A 16-bit mono file of this rate gives exactly its own samples.
+
+    Other rates go through scipy's polyphase filter, which differs from that of `read` by rounding only: the same file
+    always becomes the same prepared data.
 
     seconds: read the beginning of a longer file, instead of refusing a file that is too long. remarks: a list that
     gets a line about everything that the samples do not show.
@@ -129,7 +133,7 @@ def _frames(sound, dtype, seconds, remarks):
     return np.concatenate(blocks) if blocks else np.zeros((0, sound.channels), dtype)
 
 
-def _as_float(sound, sample_rate, seconds, remarks):
+def _as_float(sound, sample_rate, seconds, remarks, resample):
     samples = _mono(_frames(sound, "float32", seconds, remarks), remarks)
     if not np.isfinite(samples).all():
         raise ValueError("it has samples that are not finite numbers")
@@ -154,7 +158,7 @@ def _mono(samples, remarks):
 def _as_int16(sound, sample_rate, seconds, remarks):
     if (sound.subtype, sound.channels, sound.samplerate) == ("PCM_16", 1, sample_rate):
         return _frames(sound, "int16", seconds, remarks)[:, 0]
-    return to_int16(_as_float(sound, sample_rate, seconds, remarks))
+    return to_int16(_as_float(sound, sample_rate, seconds, remarks, _resample_poly))
 
 
 def _reason(error):
@@ -163,18 +167,62 @@ def _reason(error):
 
 
 def resample(samples: np.ndarray, rate: int, new_rate: int) -> np.ndarray:
-    """Samples [n] at `rate` -> [n * new_rate / rate] at `new_rate`, by a polyphase filter."""
+    """Samples [n] at `rate` -> [n * new_rate / rate] float32 at `new_rate`, by a polyphase filter.
+
+    This is scipy.signal.resample_poly with numpy alone, because the import of scipy.signal takes up to half a second.
+    Each group of new samples comes from a window of old samples with the same weights: one matrix product makes all.
+    """
     if rate == new_rate:
         return samples
+    ratio = resampling_ratio(rate, new_rate)
+    if ratio.numerator * ratio.denominator > _LARGEST_FILTER:
+        return _resample_poly(samples, rate, new_rate)
+    reach, advance, weights = _filter(ratio.numerator, ratio.denominator)
+    width, group = weights.shape
+    count = -(-len(samples) * ratio.numerator // ratio.denominator)
+    groups = -(-count // group)
+    padded = np.zeros((groups - 1) * advance + width, np.float32)
+    used = samples[: len(padded) - reach]
+    padded[reach : reach + len(used)] = used
+    windows = np.lib.stride_tricks.as_strided(
+        padded, (groups, width), (advance * padded.itemsize, padded.itemsize), writeable=False
+    )
+    return (np.ascontiguousarray(windows) @ weights).reshape(-1)[:count]
+
+
+@functools.lru_cache(maxsize=4)
+def _filter(up, down):
+    """What makes `up` samples from `down` samples, several times at once.
+
+    Returns (how many old samples before a group count, the step from group to group, weights [old, new samples]).
+    """
+    larger = max(up, down)
+    half = 10 * larger
+    taps = np.sinc(np.arange(-half, half + 1) / larger) * np.kaiser(2 * half + 1, 5.0)
+    taps *= up / taps.sum()
+    times = max(1, _GROUP // larger)
+    reach = half // up
+    new, old = np.arange(times * up), np.arange(-reach, times * down + reach + 1)
+    place = new * down - old[:, np.newaxis] * up + half
+    weights = np.where((place >= 0) & (place <= 2 * half), taps[np.clip(place, 0, 2 * half)], 0)
+    return reach, times * down, weights.astype(np.float32)
+
+
+def _resample_poly(samples, rate, new_rate):
+    """As `resample`, by scipy."""
+    import scipy.signal
+
     ratio = resampling_ratio(rate, new_rate)
     return scipy.signal.resample_poly(samples, ratio.numerator, ratio.denominator).astype(np.float32)
 
 
-def resampling_ratio(rate: int, new_rate: int) -> fractions.Fraction:
-    """The number of samples that `resample` makes of each one, as a fraction with a short polyphase filter.
+def resampling_ratio(rate: int, new_rate: int) -> Any:
+    """The number of samples that `resample` makes of each one, as a fractions.Fraction with a short polyphase filter.
 
     It is exact for the usual rates. For an odd rate the error is inaudible.
     """
+    import fractions  # its import takes as long as to label a clip
+
     return fractions.Fraction(new_rate, rate).limit_denominator(1000)
 
 

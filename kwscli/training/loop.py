@@ -15,6 +15,7 @@ from ..console import Progress, say
 from ..data import batches, dataset
 from ..devices.choose import choose
 from ..errors import Interrupted, KwsError
+from ..export import light
 from ..metrics import Result
 from ..runs import checkpoint, run_directory
 from ..settings import to_json
@@ -69,6 +70,8 @@ def train(job: Job) -> Outcome:
                 run_directory.opened(path, description, job.log_name, job.overwrite) as directory:
             outcome = _train_in(directory, job, data, stream, learns_from, collective, started)
             directory.finish(summary_of(outcome, description, collective.size), outcome.test)
+            if collective.rank == 0:
+                light.update(path)
             return outcome
 
 
@@ -132,6 +135,7 @@ class _Trainer:
         self._step, self._seconds, self._waited, self._best = 0, 0.0, 0.0, None
         self._saved = None  # the step of the last checkpoint
         self._loss = self._accuracy = float("nan")
+        self._light = light.Refresher(directory.path)
 
     def __enter__(self):
         self._started = time.monotonic()
@@ -299,6 +303,8 @@ class _Trainer:
             self._summaries.scalars(self._step, {"validation_accuracy": accuracy})
             self._summaries.confusion(self._step, result)
         self._save()
+        if self._best and self._collective.rank == 0 and self._session.device.allows_other_sessions:
+            self._light.refresh(self._best[0], self._seconds)
 
     def _evaluate(self, split):
         """The Result of the current weights on a split, None if it has no clips."""

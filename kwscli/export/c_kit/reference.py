@@ -3,7 +3,7 @@ from typing import Callable, NamedTuple
 
 import numpy as np
 
-from ...classifiers import tflite as runtime
+from ...classifiers.interpreter import interpreter as open_interpreter
 from .tflite_file import Network
 
 try:
@@ -47,7 +47,7 @@ def _micro_scores(content, features):
 
 
 def _scores(content, features):
-    interpreter, scores = runtime.interpreter(content, "the network"), []
+    interpreter, scores = open_interpreter(content, "the network"), []
     (source,), (target,) = interpreter.get_input_details(), interpreter.get_output_details()
     for row in features:
         interpreter.set_tensor(source["index"], row[np.newaxis])

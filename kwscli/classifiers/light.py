@@ -1,0 +1,34 @@
+"""The light model of a run: light.tflite beside its checkpoints, for commands that need not wait for TensorFlow.
+
+`export.light` writes it. It counts for one checkpoint, whose mark is inside.
+"""
+import os
+from typing import Optional
+
+from .. import files
+from ..errors import KwsError
+from ..runs import run_directory
+from . import tflite
+
+MARK = "checkpoint.txt"  # the file, in the zip archive at its end, with `mark`
+
+
+def path_of(prefix: str) -> str:
+    """Where the light model of a checkpoint is, if there is one."""
+    return os.path.join(os.path.dirname(prefix), run_directory.LIGHT)
+
+
+def mark(prefix: str) -> str:
+    """What tells a checkpoint from all others: its name, and the hash of its index, which has checksums of weights."""
+    return "%s %s\n" % (os.path.basename(prefix), files.sha256_of(prefix + ".index"))
+
+
+def find(path: str) -> Optional[str]:
+    """The light model that was made from a checkpoint, or from the best one of a run directory; None without one."""
+    prefix = run_directory.resolve(path)[1]
+    light = path_of(prefix)
+    try:
+        found = tflite.member(light, MARK)
+    except (KwsError, OSError):  # there is none, or it cannot be read
+        return None
+    return light if found == mark(prefix).encode("utf-8") else None
