@@ -67,7 +67,7 @@ def make(run, name=None, data_path=None, folder=None):
 
 
 def _add_weights(path, run):
-    """Add the weights of a run to the archive at the end of its .tflite file. A training can start with them then."""
+    """Add the weights of a run to the archive at the end of its .tflite file, for --start-checkpoint."""
     description, prefix = run_directory.resolve(run)
     with tf.Graph().as_default():
         network.inference(description, 1)

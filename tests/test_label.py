@@ -1,4 +1,5 @@
 """`kws label` without a network: which files it scores, which part of them, in which batches, and what it prints."""
+import csv
 import io
 import json
 import os
@@ -13,6 +14,7 @@ from kwscli.errors import KwsError
 from kwscli.settings import DataSettings
 from kwscli.sound import audio
 from kwscli.sound.feature_settings import FeatureSettings
+from kwscli.workers import cores
 
 LABELS = ("_silence_", "_unknown_", "yes", "no")
 
@@ -142,7 +144,7 @@ def test_files_are_scored_in_batches_and_keep_their_order(tmp_path, count, batch
     paths = [loud if number % 3 else quiet for number in range(count)]
     classifier = Peak()
     found = list(label.label(classifier, paths, 1))
-    assert sorted(classifier.batches, reverse=True) == batches  # threads score them in any order
+    assert sorted(classifier.batches, reverse=True) == batches  # threads score them
     assert [one.file for one in found] == paths
     assert [one.scores[0][0] for one in found] == ["yes" if number % 3 else "_silence_" for number in range(count)]
 
@@ -158,9 +160,10 @@ def test_files_that_cannot_be_read_keep_their_place_in_every_batch(tmp_path):
 
 
 def test_results_come_as_soon_as_their_batch_is_scored(tmp_path):
-    path, classifier = write(tmp_path / "a.wav"), Peak()
-    found = label.label(classifier, [path] * 150)
-    assert next(found).file == path and 100 in classifier.batches
+    path, classifier, count = write(tmp_path / "a.wav"), Peak(), 100 * (3 + 2 * len(cores.usable()))
+    found = label.label(classifier, [path] * count)
+    assert next(found).file == path and 100 <= sum(classifier.batches) < count
+    found.close()
 
 
 def test_json_says_which_part_was_heard(tmp_path):
@@ -211,3 +214,25 @@ def test_silence_is_never_too_quiet(tmp_path):
     for samples in (np.zeros(16000), 1e-4 * tone()):
         result = labelled(Peak(), write(tmp_path / "a.wav", samples))
         assert result.scores[0][0] == "_silence_" and not result.too_quiet
+
+
+def test_a_low_score_is_not_recognized(tmp_path):
+    path = write(tmp_path / "a.wav")
+    one, = label.label(Peak(), [path], 2, min_score=0.7)
+    assert str(one) == "%s  not recognized (yes 60.0 %%  _unknown_ 20.0 %%)" % path
+    assert one.to_json()["label"] is None and one.to_json()["scores"] == {"yes": 0.6, "_unknown_": 0.2}
+    one, = label.label(Peak(), [path], 2, min_score=0.6)
+    assert one.label == "yes"
+
+
+def test_tables_for_programs(tmp_path, kws):
+    good, bad = write(tmp_path / "a,b.wav"), str(tmp_path / "none.wav")
+    found = kws("label", good, bad, "--csv", "--min-score", "1")
+    rows = list(csv.DictReader(found.stdout.splitlines()))
+    assert found.exit_code == 1 and [row["file"] for row in rows] == [good, bad]
+    assert rows[0]["label"] == "" and 0 < float(rows[0]["score"]) < 1 and rows[0]["duration_ms"] == "1000"
+    assert rows[1]["error"] == "there is no file %s" % bad
+    lines = [json.loads(line) for line in kws("label", good, bad, "--jsonl").stdout.splitlines()]
+    assert lines == json.loads(kws("label", good, bad, "--json").stdout)
+    result = kws("label", good, "--csv", "--jsonl")
+    assert result.exit_code == 1 and "each choose what to print; give one of them" in result.stderr

@@ -231,7 +231,7 @@ def _continued(path, description):
 def _clear(path):
     """Remove the files of a run, and nothing else."""
     logs = re.compile(r"train_\d+\.log|.*_bs\d+_\d+p_acc\.log")
-    ours = (MODEL, STATE, METRICS, LABELS, LIGHT)
+    ours = MODEL, STATE, METRICS, LABELS, LIGHT
     others = [name for name in os.listdir(path) if logs.fullmatch(name) or name in ours]
     for name in _checkpoint_files(path) + others:
         os.remove(os.path.join(path, name))
