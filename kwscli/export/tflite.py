@@ -7,7 +7,7 @@ import json
 import os
 import sys
 import zipfile
-from typing import Iterator
+from typing import Iterator, Sequence
 
 import tensorflow.compat.v1 as tf
 
@@ -20,16 +20,34 @@ from . import frozen_graph, tflite_metadata
 SUFFIX = ".tflite"
 SUMMARY = "%s -> scores, 32-bit floats" % FEATURES_INPUT
 ON_TENSORFLOW_1 = tf.__version__.startswith("1.")
+# The files that its converters write for these cannot be run, or the converters do not know their operations.
+NOT_ON_TENSORFLOW_1 = ("bc_resnet",)
 
 
 def write(path: str, description: Description, prefix: str) -> None:
     """Write the file."""
+    check_convertible(description, NOT_ON_TENSORFLOW_1, "TensorFlow Lite")
     graph_def = frozen_graph.frozen(description, prefix, frozen_graph.features_input)
     with converter(graph_def) as float_converter:
-        # The older converter of TensorFlow 1.15 does not know all operations of bc_resnet.
-        float_converter.experimental_enable_mlir_converter = description.architecture == "bc_resnet"
         content = converted(float_converter, description)
     save(path, content, description)
+
+
+def check_convertible(description: Description, excluded: Sequence[str], target: str) -> None:
+    """Refuse the networks that the converter of TensorFlow 1.15 cannot convert, before it crashes.
+
+    excluded: architectures. target: what to convert to, for the message.
+    """
+    if not ON_TENSORFLOW_1:
+        return
+    what = "a " + description.architecture if description.architecture in excluded else ""
+    if description.train.normalize_features:
+        what = "a %s with --normalize-features" % description.architecture
+    if what:
+        raise Unavailable(
+            "TensorFlow %s cannot convert %s to %s" % (tf.__version__, what, target),
+            "freeze the same checkpoint on Python 3.9 or newer",
+        )
 
 
 @contextlib.contextmanager
