@@ -7,7 +7,7 @@ import json
 import os
 import sys
 import zipfile
-from typing import Iterator, Mapping
+from typing import Iterator, Mapping, Sequence
 
 import tensorflow.compat.v1 as tf
 
@@ -21,16 +21,36 @@ from . import frozen_graph, tflite_metadata
 SUFFIX = ".tflite"
 SUMMARY = "%s -> scores, 32-bit floats" % FEATURES_INPUT
 ON_TENSORFLOW_1 = tf.__version__.startswith("1.")
+# The files that its converters write for these cannot be run, or the converters do not know their operations.
+NOT_ON_TENSORFLOW_1 = ("bc_resnet",)
 
 
 def write(path: str, description: Description, prefix: str, extra: Mapping[str, bytes] = {}) -> None:
     """Write the file. extra: more files {name: content} for the archive at its end."""
+    check_convertible(description, NOT_ON_TENSORFLOW_1, "TensorFlow Lite")
     graph_def = frozen_graph.frozen(description, prefix, frozen_graph.features_input)
     with converter(graph_def) as float_converter:
-        if ON_TENSORFLOW_1:  # its other converter refuses bc_resnet, and gives wrong scores of cnn
+        if ON_TENSORFLOW_1:  # its other converter gives wrong scores of cnn
             float_converter.experimental_enable_mlir_converter = True
         content = converted(float_converter, description)
     save(path, content, description, extra)
+
+
+def check_convertible(description: Description, excluded: Sequence[str], target: str) -> None:
+    """Refuse the networks that the converter of TensorFlow 1.15 cannot convert, before it crashes.
+
+    excluded: architectures. target: what to convert to, for the message.
+    """
+    if not ON_TENSORFLOW_1:
+        return
+    what = "a " + description.architecture if description.architecture in excluded else ""
+    if description.train.normalize_features:
+        what = "a %s with --normalize-features" % description.architecture
+    if what:
+        raise Unavailable(
+            "TensorFlow %s cannot convert %s to %s" % (tf.__version__, what, target),
+            "freeze the same checkpoint on Python 3.9 or newer",
+        )
 
 
 @contextlib.contextmanager

@@ -38,11 +38,7 @@ _NEWER = "freeze the same checkpoint on Python 3.9 or newer"
 
 def write(path: str, description: Description, prefix: str) -> None:
     """Write the file, with the floor that changes the scores of the calibration's clips least."""
-    if tflite.ON_TENSORFLOW_1 and description.architecture in NOT_ON_TENSORFLOW_1:
-        raise Unavailable(
-            "TensorFlow %s cannot convert a %s to 8-bit integers" % (tf.__version__, description.architecture),
-            _NEWER,
-        )
+    tflite.check_convertible(description, NOT_ON_TENSORFLOW_1, "8-bit integers")
     clips = _clips_evenly(description)
     with classifiers.open(prefix) as original:
         wanted = original.scores(clips)
