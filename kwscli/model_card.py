@@ -47,7 +47,7 @@ def _facts(card):
     yield "attribution", data["attribution"]
     yield "recipe", "kws train " + " ".join(flags(card))
     if card["teachers"]:
-        yield "teachers", "%d networks" % card["teachers"]
+        yield "teachers", "1 network" if card["teachers"] == 1 else "%d networks" % card["teachers"]
     if card["started_from"]:
         yield "start", "the weights of %s" % card["started_from"]
     yield "made with", ", ".join("%s %s" % item for item in card["versions"].items())

@@ -93,7 +93,8 @@ def _described(description, name, size, size_in_bytes):
     )
     return dict(
         {key: values[key] for key in ("architecture", "model_size_info", "labels", "features", "data", "train")},
-        name=name, model_size=size, parameters=costs["parameters"], macs=costs["macs"], file=name + ".pb",
+        name=name, model_size=size, parameters=costs["parameters"], macs=costs["macs"],
+        file=os.path.basename(pretrained.path(name)),
         bytes=size_in_bytes, teachers=len(description.train.teacher),
         started_from=os.path.basename(description.start_checkpoint), versions=description.versions,
     )

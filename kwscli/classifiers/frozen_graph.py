@@ -78,6 +78,11 @@ def weights(path: str) -> Weights:
     nodes, source = _interface(path, graph_def)
     known = _known(path, source, nodes, None)
     constants = {name: tf.make_ndarray(node.attr["value"].tensor) for name, node in nodes.items() if node.op == "Const"}
+    if source == FEATURES_INPUT and DESCRIPTION_ATTRIBUTE in nodes[source].attr:
+        raise KwsError(
+            "a training cannot start with the weights in %s, because batch norm is part of them" % path,
+            "start from the run, a checkpoint, or the graph of --format pb",
+        )
     return Weights(path, known.labels, known.features, arm_graphs.in_our_names(constants) or constants)
 
 

@@ -6,6 +6,7 @@ import tensorflow.compat.v1 as tf
 
 from .. import models
 from ..classifiers.described import OUTPUT
+from ..models import FEATURES_RANGE
 from ..models.folding import norm
 from ..models.graph import NORMALIZATION, GraphLayers
 from ..models.shapes import band_width
@@ -48,6 +49,10 @@ class FoldedLayers(GraphLayers):
         rows = self.reshape(x, (bands, band_width(self._name(), (height, width), bands), channels))
         factor, offset = norm(self._value, True, epsilon)
         return self.reshape(rows * factor + offset, (height, width, channels))
+
+    def limit(self, x: tf.Tensor) -> tf.Tensor:
+        low, high = (self._value(FEATURES_RANGE + end) for end in ("_low", "_high"))
+        return tf.minimum(tf.maximum(x, low), high)
 
     def normalize(self, x: tf.Tensor) -> tf.Tensor:
         with self.scope("features"):

@@ -33,6 +33,9 @@ CONVOLUTION = ("filters", "kernel height", "kernel width", "stride in time", "st
 SPEECH_COMMANDS = {"window_size_ms": 30.0, "window_stride_ms": 10.0, "dct_coefficient_count": 40}
 SPEECH_COMMANDS_DROPOUT = 0.5
 
+# The range of the features in a training with --quantize: two variables with this name and the ending _low or _high.
+FEATURES_RANGE = "quantized_features"
+
 Layers = Any  # `graph.GraphLayers`, `costs.CostLayers` or `onnx_layers.OnnxLayers`, which have the same methods
 Tensor = Any  # what these methods take and return: a tf.Tensor, a `costs.Tensor` or an `onnx_layers.Tensor`
 
@@ -84,6 +87,8 @@ def chosen(architecture: str, size: Optional[str] = None, model_size_info: Optio
 def logits(net: Layers, description: Any, features: Tensor) -> Tensor:
     """The logits of a `Description`'s network that infers, in some layers that have the weights."""
     with net.scope(description.architecture):
+        if description.train.quantize:
+            features = net.limit(features)
         if description.train.normalize_features:
             features = net.normalize(features)
         return load(description.architecture).build(net, features, len(description.labels), description.model_size_info)

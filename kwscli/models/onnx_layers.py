@@ -9,7 +9,7 @@ from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tu
 import numpy as np
 
 from ..imports import optional
-from . import shapes
+from . import FEATURES_RANGE, shapes
 from .folding import norm
 from .shapes import band_width
 
@@ -102,6 +102,10 @@ class OnnxLayers:
         with self.scope("features"):
             mean, deviation = self._value("mean"), self._value("deviation")
         return self._add("Mul", [self._add("Sub", [x, mean], x.shape), 1 / deviation], x.shape)
+
+    def limit(self, x: Tensor) -> Tensor:
+        low, high = self._value(FEATURES_RANGE + "_low"), self._value(FEATURES_RANGE + "_high")
+        return self._add("Min", [self._add("Max", [x, low], x.shape), high], x.shape)
 
     def relu(self, x: Tensor) -> Tensor:
         return self._add("Relu", [x], x.shape)

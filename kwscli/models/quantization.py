@@ -7,6 +7,8 @@ from typing import Optional
 
 import tensorflow.compat.v1 as tf
 
+from . import FEATURES_RANGE
+
 _WEIGHT_STEPS = 127  # on each side of zero
 _TINY = 1e-12  # instead of a scale of zero
 # The range of a tensor follows the ranges of batches, quickly at first, because the first weights are random.
@@ -14,7 +16,6 @@ _DECAY, _SLOWNESS = 0.99, 10.0
 # Digital silence is far below all other features and would take most of the 256 levels, so the range of the features
 # leaves this share of them out. Like all values outside of a range, they count as its end.
 _LOWEST_FEATURES = 0.005
-FEATURES_RANGE = "quantized_features"
 
 
 class Floats:
