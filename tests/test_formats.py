@@ -57,8 +57,8 @@ def write_run(folder, architecture, data_path, size_info=None):
     description = run_directory.Description(
         architecture, size_info or SIZES.get(architecture, size.model_size_info), labels_of(KEYWORDS),
         FeatureSettings(**features), DataSettings(wanted_words=KEYWORDS),
-        TrainSettings(normalize_features=architecture in NORMALIZED), data_path=data_path, data_sha256="5ha",
-        versions={"kws": "0.1.0"},
+        TrainSettings(normalize_features=architecture in NORMALIZED),
+        data_path=data_path, data_sha256="5ha", versions={"kws": "0.1.0"},
     )
     os.makedirs(str(folder))
     directory, rng = run_directory.RunDirectory(str(folder), description, "train_0.log", []), np.random.RandomState(0)

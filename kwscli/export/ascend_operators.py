@@ -2,7 +2,7 @@
 
 The source of most is the code of CANN's TensorFlow parser: the file NAME_plugin.cc in the folder
 ops/built-in/framework/tf_plugin of the repository Ascend/canndev, which registers the operation with
-FrameworkType(TENSORFLOW). These files were read in a public copy of 2021 to 2022, the time of CANN 5. No `atc` was run.
+FrameworkType(TENSORFLOW). These files exist in a public copy of 2021 to 2022, the time of CANN 5. No `atc` was run.
 """
 
 OPERATORS = {
