@@ -291,7 +291,7 @@ def listen(source, checkpoint, labels, microphone, rate, labels_file, save_clips
 
     with contextlib.ExitStack() as stack:
         stack.enter_context(interrupts.sigterm_closes())
-        model = stack.enter_context(classifiers.open(checkpoint, labels))
+        model = stack.enter_context(classifiers.open(checkpoint, labels, light=True))
         settings = pick(DetectorSettings, detector, **vars(model.detector))
         spoken = listening.truth.read(truth) if truth else []
         blocks = listening.blocks(model, source, microphone, rate, console.say)

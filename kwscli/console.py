@@ -8,8 +8,9 @@ SECONDS_BETWEEN_LINES = 10
 
 def say(message: str) -> None:
     """Print one line on stderr, because stdout is for results."""
-    if "tqdm" in sys.modules:  # a bar may be on the terminal
-        sys.modules["tqdm"].tqdm.write(message, file=sys.stderr)
+    tqdm = sys.modules.get("tqdm")
+    if tqdm:  # a bar may be on the terminal
+        tqdm.tqdm.write(message, file=sys.stderr)
     else:
         print(message, file=sys.stderr)
     sys.stderr.flush()  # before Python 3.9, a stderr that is not a terminal is buffered

@@ -1,5 +1,6 @@
 """The shape of the code: who may import whom, and what `kws --help` must not wait for."""
 import ast
+import importlib.util
 import os
 import re
 import subprocess
@@ -144,11 +145,12 @@ def test_tensorflow_is_used_through_the_interface_that_both_versions_have():
                 assert node.attr not in ("contrib", "layers", "keras"), name
 
 
-def loaded_after(code):
-    """Which large libraries code imports in a fresh interpreter."""
-    large = ("tensorflow", "numpy", "scipy", "soundfile", "matplotlib")
+def loaded_after(code, others=()):
+    """Which large libraries, and which others, code imports in a fresh interpreter."""
+    large = ("tensorflow", "numpy", "scipy", "soundfile", "matplotlib") + others
     code += "\nimport sys; print(*[name for name in %r if name in sys.modules])" % (large,)
-    environ = dict(os.environ, PYTHONPATH=os.path.dirname(PACKAGE))
+    packages = os.pathsep.join([os.path.dirname(PACKAGE), os.environ.get("PYTHONPATH", "")])
+    environ = dict(os.environ, PYTHONPATH=packages)
     return subprocess.check_output([sys.executable, "-c", code], env=environ).decode().splitlines()[-1].split()
 
 
@@ -175,6 +177,19 @@ def test_prepare_needs_no_tensorflow(tmp_path):
         "cli.cli(['prepare', '--data-path', 'DIR'], standalone_mode=False)"
     )
     assert "tensorflow" not in loaded_after(code.replace("DIR", str(tmp_path)))
+
+
+@pytest.mark.skipif(
+    not any(importlib.util.find_spec(name) for name in ("tflite_runtime", "ai_edge_litert")), reason="no interpreter"
+)
+def test_label_needs_no_slow_library(tmp_path):
+    code = (
+        "import numpy, soundfile\n"
+        "soundfile.write('DIR/a.wav', numpy.full(44100, 0.1), 44100)\n"
+        "from kwscli import cli\n"
+        "cli.cli(['label', '--checkpoint', 'ds_cnn_s', 'DIR/a.wav'], standalone_mode=False)"
+    )
+    assert loaded_after(code.replace("DIR", str(tmp_path)), ("tqdm",)) == ["numpy", "soundfile"]
 
 
 def test_only_devices_compare_kinds_of_devices():

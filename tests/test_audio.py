@@ -1,4 +1,5 @@
 """Reading sound: every format, depth, rate and channel count gives the same clip; what is no sound is named so."""
+import fractions
 import io
 import struct
 
@@ -279,3 +280,28 @@ def test_resample_keeps_the_duration(count, rate, new_rate):
 def test_wav_bytes_is_16_bit_mono():
     info = soundfile.info(io.BytesIO(audio.wav_bytes(SINE, RATE)))
     assert (info.format, info.subtype, info.channels, info.samplerate, info.frames) == ("WAV", "PCM_16", 1, RATE, RATE)
+
+
+@pytest.mark.parametrize("rate, new_rate", [
+    (44100, 16000), (48000, 16000), (8000, 16000), (11025, 16000), (16001, 16000), (12345, 16000), (96000, 16000),
+    (16000, 8000), (1000, 192000), (7919, 16000),
+])
+def test_resampling_is_that_of_scipy(rate, new_rate):
+    """scipy.signal does the same, but its import takes up to half a second."""
+    import scipy.signal
+
+    ratio = fractions.Fraction(new_rate, rate).limit_denominator(1000)
+    for count in (1, 2, 999, rate, rate + 1):
+        samples = np.random.RandomState(count).uniform(-1, 1, count).astype(np.float32)
+        found = audio.resample(samples, rate, new_rate)
+        wanted = scipy.signal.resample_poly(samples, ratio.numerator, ratio.denominator)
+        assert found.dtype == np.float32
+        np.testing.assert_allclose(found, wanted, atol=2e-6)
+
+
+def test_prepared_data_of_other_rates_is_resampled_by_scipy():
+    import scipy.signal
+
+    samples = np.random.RandomState(0).uniform(-1, 1, 44100).astype(np.float32)
+    found = audio.read_int16(encoded(samples, 44100, format="WAV", subtype="FLOAT"), 16000)
+    np.testing.assert_array_equal(found, audio.to_int16(scipy.signal.resample_poly(samples, 160, 441)))

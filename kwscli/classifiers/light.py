@@ -19,16 +19,21 @@ def path_of(prefix: str) -> str:
 
 
 def mark(prefix: str) -> str:
-    """What tells a checkpoint from all others: its name, and the hash of its index, which has checksums of weights."""
-    return "%s %s\n" % (os.path.basename(prefix), files.sha256_of(prefix + ".index"))
+    """What tells a checkpoint from all others: its name, its size, and the hash of its index.
+
+    The index has checksums of all weights, and is much smaller.
+    """
+    size = os.path.getsize(prefix + ".data-00000-of-00001")
+    return "%s %d %s\n" % (os.path.basename(prefix), size, files.sha256_of(prefix + ".index"))
 
 
 def find(path: str) -> Optional[str]:
     """The light model that was made from a checkpoint, or from the best one of a run directory; None without one."""
-    prefix = run_directory.resolve(path)[1]
+    description, prefix = run_directory.resolve(path)
     light = path_of(prefix)
     try:
-        found = tflite.member(light, MARK)
+        found, inside = tflite.member(light, MARK), tflite.description_in(light)
     except (KwsError, OSError):  # there is none, or it cannot be read
         return None
-    return light if found == mark(prefix).encode("utf-8") else None
+    same = all(getattr(inside, name) == getattr(description, name) for name in ("network", "labels", "features"))
+    return light if same and found == mark(prefix).encode("utf-8") else None
