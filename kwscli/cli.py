@@ -1,5 +1,7 @@
 """The `kws` command: each subcommand reads its flags, makes one call and prints the result."""
+import atexit
 import contextlib
+import gc
 import json
 import math
 import os
@@ -221,6 +223,8 @@ def label(files, checkpoint, labels, top, min_score, as_json, as_lines, as_csv):
     """
     if as_json + as_lines + as_csv > 1:
         raise KwsError("--json, --jsonl and --csv each choose what to print", "give one of them")
+    # Everything is closed by then, and the search for garbage at the end takes as long as the labelling of a file.
+    atexit.register(gc.freeze)
     with imports.guarded():
         from . import classifiers, label as labelling
 

@@ -303,5 +303,6 @@ def test_prepared_data_of_other_rates_is_resampled_by_scipy():
     import scipy.signal
 
     samples = np.random.RandomState(0).uniform(-1, 1, 44100).astype(np.float32)
+    wanted = scipy.signal.resample_poly(samples, 160, 441)
     found = audio.read_int16(encoded(samples, 44100, format="WAV", subtype="FLOAT"), 16000)
-    np.testing.assert_array_equal(found, audio.to_int16(scipy.signal.resample_poly(samples, 160, 441)))
+    np.testing.assert_array_equal(found, audio.to_int16(wanted.astype(np.float32)))
