@@ -341,7 +341,7 @@ def test_the_whole_path(data, kws, tmp_path):  # noqa: F811
     refused = kws("freeze", "--checkpoint", tmp_path / "run", "--format", "c", "--output", tmp_path / "kit")
     assert refused.exit_code == 1
     assert refused.stderr.splitlines()[-1] == (
-        "Error: %s holds other files (mine.c); move them, or choose another --output" % folder
+        "Error: %s holds files that kws did not write, such as mine.c; choose another --output" % folder
     )
     assert sorted(os.listdir(str(folder))) == sorted(before + ["mine.c"])
     assert {name for name in os.listdir(str(tmp_path)) if name.startswith(".")} <= {".cache"}
@@ -356,7 +356,7 @@ def unchecked_int8(monkeypatch):
         tflite.save(path, content, description)
 
     monkeypatch.setattr(tflite_int8, "write", write)
-    monkeypatch.setattr(tflite_int8, "check", lambda *_: "accuracy 99.0 %")
+    monkeypatch.setattr(tflite_int8, "check", lambda *_: (0.0, "accuracy 99.0 %"))
     return description
 
 
@@ -372,7 +372,7 @@ class Original:
 def finished(folder, description):
     os.makedirs(str(folder))
     c_kit.write(str(folder), description, "")
-    return c_kit.finish(str(folder), Original(), description, noise(description.features, 5) / np.float32(32768))
+    return c_kit.check(str(folder), description, Original(), noise(description.features, 5) / np.float32(32768))
 
 
 def test_without_a_compiler_the_kit_is_written_and_the_line_says_so(unchecked_int8, tmp_path, monkeypatch):

@@ -350,7 +350,7 @@ def test_the_rate_of_a_file_is_its_own(tmp_path):
 @pytest.fixture
 def listening(kws, monkeypatch, tmp_path):
     """listening(sound, *args): runs kws listen on a sound [n], with the classifier `Tones`."""
-    monkeypatch.setattr("kwscli.classifiers.open", lambda path, labels: Tones())
+    monkeypatch.setattr("kwscli.classifiers.open", lambda path, labels, light: Tones())
 
     def run(sound, *args):
         path = str(tmp_path / "sound.wav")
@@ -428,7 +428,7 @@ def test_settings_of_the_detector(listening):
 
 
 def test_settings_of_the_detector_in_the_model_file(listening, monkeypatch):
-    def strict(path, labels):
+    def strict(path, labels, light):
         classifier = Tones()
         classifier.detector = DetectorSettings(threshold=1.0)
         return classifier
@@ -490,7 +490,7 @@ import sys
 sys.path.insert(0, %r)
 from kwscli import classifiers, cli
 import test_listen
-classifiers.open = lambda path, labels: test_listen.Tones()
+classifiers.open = lambda path, labels, light: test_listen.Tones()
 cli.main()
 """
 

@@ -484,13 +484,13 @@ def test_an_archive_whose_name_is_in_the_way_is_refused(kws, archived, name):
 # Interrupted
 
 CHILD = """
-import os, signal, sys
+import os, shutil, signal, sys
 from kwscli import files
 from kwscli.data import dataset, prepare, recording_checks
 point, count, data = sys.argv[1], int(sys.argv[2]), sys.argv[3]
 owner, name = {"examine": (recording_checks.Examiner, "examine"), "finish": (dataset.Writer, "finish"),
                "manifest": (dataset, "_write_csv"), "rename": (files.os, "rename"),
-               "remove": (files.shutil, "rmtree")}[point]
+               "remove": (shutil, "rmtree")}[point]
 original = getattr(owner, name)
 
 def dying(*args, **how):

@@ -30,7 +30,7 @@ def open(path: Optional[str] = None, labels_path: Optional[str] = None, light: b
     or a checkpoint, where it is there. Its scores differ by up to 1e-4, and it does not wait for TensorFlow.
     """
     path = located(path) if path else _default()
-    if light and not path.endswith(tuple(BY_SUFFIX)):
+    if light and not is_exported(path):
         from . import light as light_models
 
         path = light_models.find(path) or path
