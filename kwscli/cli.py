@@ -335,7 +335,7 @@ def freeze(checkpoint, formats, output, data_path, as_json):
         from . import classifiers
         from .export import freeze as freezing
 
-    formats = export.chosen(formats)
+    export.chosen(formats)  # a wrong name is told before TensorFlow is imported
     imports.need_tensorflow()
     checkpoint = checkpoint and classifiers.located(checkpoint)
     check_repeated(lambda: freezing.settings_of(checkpoint), checkpoint or "the newest run")

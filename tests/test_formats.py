@@ -319,7 +319,7 @@ def test_all_leaves_out_what_is_not_possible(run_of, tmp_path, kws, monkeypatch)
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     result = kws("freeze", "--checkpoint", run_of("dnn"), "--format", "all", "--data-path", tmp_path, "--json",
                  "--output", tmp_path / "x")
-    assert result.exit_code == 0
+    assert result.exit_code == 0, result.stderr
     assert [one["format"] for one in json.loads(result.stdout)] == ["pb", "pb-features", "saved_model", "tflite"]
     assert re.search("Left out tflite-int8: 8-bit integers need training clips .*; name prepared data", result.stderr)
     assert re.search("Left out onnx: onnxruntime cannot be imported: .*pip install", result.stderr)

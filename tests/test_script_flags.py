@@ -107,7 +107,7 @@ def test_the_flags_that_the_issue_names(planned):  # noqa: F811
     ("freeze", "--clip_stride_ms 20", "kws freeze cannot use --clip-stride-ms 20; no network of kws keeps a cache"),
     ("label", "--wav x.wav --input_name decoded_sample_data:0",
      "kws label cannot use --input-name decoded_sample_data:0; kws label finds the input node itself"),
-    ("label", "--wav x.wav --labels other.txt", "(_silence_, _unknown_, yes, no), and other.txt has others; leave --labels out"),
+    ("label", "--wav x.wav --labels other.txt", "_unknown_, yes, no), and other.txt has others; leave --labels out"),
 ])
 def test_a_value_that_kws_does_not_have_is_refused_by_name(command, flags, message, here, kws):
     (here / "other.txt").write_text("_silence_\n_unknown_\nno\nyes\n")
