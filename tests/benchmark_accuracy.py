@@ -15,9 +15,8 @@ from typing import Any, Dict, Iterator, List, NamedTuple, Tuple
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 
-import numpy as np  # noqa: E402
-
 from kwscli.files import replacing  # noqa: E402
+from kwscli.training.seeds import mean_interval  # noqa: E402
 
 KEYWORDS = "yes,no,up,down,left,right,stop,go"
 SPLITS = "validation", "testing"
@@ -157,8 +156,6 @@ def _table(results):
 
 def _seeds(results):
     """Mean and interval of the trainings of one recipe that differ in nothing but the seed."""
-    from scipy import stats
-
     table = [("network, recipe", "seeds", "validation %", "testing %")]
     for recipe in RECIPES:
         name = "ds_cnn-s " + recipe
@@ -167,9 +164,8 @@ def _seeds(results):
             continue
         cells = []
         for split in SPLITS:
-            values = np.array([100 * one["float"][split]["accuracy"] for one in mine])
-            half = stats.t.ppf(0.975, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values))
-            cells.append("%.2f ± %.2f" % (values.mean(), half))
+            mean_and_ends = mean_interval([one["float"][split]["accuracy"] for one in mine])
+            cells.append("%.2f (%.2f to %.2f)" % tuple(100 * one for one in mean_and_ends))
         table.append((name, str(len(mine)), *cells))
     return _lines(table)
 

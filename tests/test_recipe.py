@@ -72,15 +72,16 @@ def test_a_network_that_agrees_with_its_teacher_has_no_distance_from_it(batch):
     assert abs(loss_of(batch, [batch[0]], distillation_weight=1.0)) < 1e-6
 
 
-def moved(gradients, names=("net/weights", "net/biases"), steps=3, **how):
-    """{variable: value} after steps of Adam with these gradients, at a rate of 0.1 and from 1."""
+def moved(gradients, names=("net/weights", "net/biases"), factors=(1, 1, 1), **how):
+    """[value of each variable] after steps of Adam, at a rate of 0.1 and from 1. factors: of the gradients, by step."""
     with tf.Graph().as_default(), tf.Session() as session:
         variables = [tf.get_variable(name, initializer=np.ones_like(one)) for name, one in zip(names, gradients)]
         optimizer = Adam(tf.constant(0.1, tf.float64), **how)
-        step = optimizer.apply_gradients(list(zip(map(tf.constant, gradients), variables)))
+        factor = tf.placeholder(tf.float64, ())
+        step = optimizer.apply_gradients([(factor * one, variable) for one, variable in zip(gradients, variables)])
         session.run(tf.global_variables_initializer())
-        for _ in range(steps):
-            session.run(step)
+        for one in factors:
+            session.run(step, {factor: one})
         return session.run(variables)
 
 
@@ -89,16 +90,19 @@ GRADIENTS = [np.array([[3.0, -4.0]]), np.array([12.0])]
 
 def test_weight_decay_is_decoupled_and_leaves_biases():
     """A step takes rate x decay of a weight away, beside what Adam does (arXiv 1711.05101, algorithm 2)."""
-    plain, decayed = moved(GRADIENTS, steps=1), moved(GRADIENTS, steps=1, weight_decay=0.2)
+    plain, decayed = moved(GRADIENTS, factors=(1,)), moved(GRADIENTS, factors=(1,), weight_decay=0.2)
     np.testing.assert_allclose(decayed[0], plain[0] - 0.1 * 0.2 * 1.0, rtol=1e-12)
     np.testing.assert_array_equal(decayed[1], plain[1])
 
 
 def test_long_gradients_are_made_as_short_as_the_limit():
+    """Adam forgets the length of gradients that are equal in all steps, so those after the first step are short."""
     length = 13.0  # of (3, -4, 12)
-    scaled = moved([one * 2 / length for one in GRADIENTS] + [np.array([1e-3])], ("a", "b", "c"), 1)
-    limited = moved(GRADIENTS, steps=1, largest_norm=2.0)
-    np.testing.assert_allclose(limited[0], scaled[0], rtol=1e-6)
+    long_first = 1, 1 / length, 1 / length
+    limited = moved(GRADIENTS, factors=long_first, largest_norm=2.0)
+    for one, other in zip(limited, moved(GRADIENTS, factors=(2 / length,) + long_first[1:])):
+        np.testing.assert_allclose(one, other, rtol=1e-6)
+    assert np.abs(limited[0] - moved(GRADIENTS, factors=long_first)[0]).max() > 1e-3
     unlimited = moved(GRADIENTS, largest_norm=14.0)
     for one, other in zip(unlimited, moved(GRADIENTS)):
         np.testing.assert_allclose(one, other, rtol=1e-12)
@@ -126,16 +130,16 @@ def test_more_steps_spread_the_warm_up_and_the_cosine():
 @pytest.mark.parametrize("values, message", [
     ({"learning_rate": (0.1, 0.2), "how_many_training_steps": (5, 5)},
      "a cosine schedule has one --learning-rate and one --how-many-training-steps: found 0.1,0.2 and 5,5; give one"),
-    ({"how_many_training_steps": (1,)}, None),
     ({"warm_up_percentage": 100.0}, "--warm-up-percentage 100 leaves no step for the schedule after the warm-up"),
     ({"schedule": "phases"}, "--warm-up-percentage 10 has no effect on --schedule phases; leave it out"),
 ])
 def test_schedules_that_cannot_be(values, message):
-    if message is None:
-        assert cosine(**values).rate_at(1) == 0.5
-        return
     with pytest.raises(KwsError, match=re.escape(message)):
         cosine(**values)
+
+
+def test_a_single_step_has_the_whole_rate_and_no_warm_up():
+    assert cosine(how_many_training_steps=(1,)).rate_at(1) == 0.5
 
 
 def test_a_cosine_schedule_cannot_be_made_longer_afterwards():

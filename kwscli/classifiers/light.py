@@ -23,7 +23,7 @@ def mark(prefix: str) -> str:
 
     The index has checksums of all weights, and is much smaller.
     """
-    size = os.path.getsize(prefix + ".data-00000-of-00001")
+    size = os.path.getsize(run_directory.weights_file(prefix))
     return "%s %d %s\n" % (os.path.basename(prefix), size, files.sha256_of(prefix + ".index"))
 
 
@@ -35,5 +35,5 @@ def find(path: str) -> Optional[str]:
         found, inside = tflite.member(light, MARK), tflite.description_in(light)
     except (KwsError, OSError):  # there is none, or it cannot be read
         return None
-    same = all(getattr(inside, name) == getattr(description, name) for name in ("network", "labels", "features"))
+    same = all(getattr(inside, name) == getattr(description, name) for name in ("network", "labels", "features", "detector"))
     return light if same and found == mark(prefix).encode("utf-8") else None
