@@ -53,18 +53,20 @@ def _facts(card):
     yield "made with", ", ".join("%s %s" % item for item in card["versions"].items())
 
 
-# Flags that name files of another machine, or have no effect without them.
-TEACHING = "teacher", "distillation_weight", "distillation_temperature"
+# Settings that name files of another machine, or have no effect without them.
+TEACHING = {"teacher", "distillation_weight", "distillation_temperature"}
 
 
 def flags(card: Dict[str, Any]) -> Iterator[str]:
     """The network and all its settings but its teachers, as flags of `kws train`."""
     yield "--model-architecture %s" % card["architecture"]
     yield "--model-size-info %s" % _value(card["model_size_info"])
-    unused = getattr(feature_settings.load(card["features"]["features"]), "UNUSED", ())
+    unused = TEACHING.union(getattr(feature_settings.load(card["features"]["features"]), "UNUSED", ()))
+    if not card["train"].get("quantize"):
+        unused.add("quantize_percentage")
     for group in ("features", "data", "train"):
         for name, value in card[group].items():
-            if value not in (None, []) and name not in unused and name not in TEACHING:
+            if value not in (None, []) and name not in unused:
                 yield "%s %s" % (flag_of(name), _value(value))
 
 

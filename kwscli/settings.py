@@ -289,11 +289,6 @@ class TrainSettings:
                 "--warm-up-percentage %g has no effect on --schedule phases" % self.warm_up_percentage,
                 "leave it out, or add --schedule cosine",
             )
-        if not self.quantize and self.quantize_percentage != type(self).quantize_percentage:
-            raise KwsError(
-                "--quantize-percentage %g has no effect without --quantize" % self.quantize_percentage,
-                "leave it out, or add --quantize true",
-            )
         if self.quantize and not self.quantize_percentage:
             raise KwsError(
                 "--quantize-percentage 0 leaves no step that rounds", "raise it, or leave --quantize out"

@@ -216,6 +216,8 @@ def test_words_may_have_spaces_where_commas_separate_them(planned, words, expect
     ("--time_masks 2 --time_mask_frames 60", 1,
      "Error: --time-mask-frames 60 is too wide for the features, which have 49 frames; choose at most 48"),
     ("--distillation_weight 0.5", 1, "Error: --distillation-weight 0.5 has no effect without --teacher; add --teacher"),
+    ("--quantize_percentage 30", 1, "Error: --quantize-percentage 30 has no effect without --quantize; leave it out"),
+    ("--quantize_percentage 20", 1, "Error: --quantize-percentage 20 has no effect without --quantize; leave it out"),
     ("--recipe fast", 2, "Invalid value for '--recipe'"),
     ("--recipe best --how_many_training_steps 10 20", 1, "a cosine schedule has one --learning-rate and one"),
     ("--noise_snr_db -5,20 --background_volume 0.2", 1,

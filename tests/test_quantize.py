@@ -158,7 +158,6 @@ def test_bc_resnet_trains(data, tmp_path):  # noqa: F811
 
 
 @pytest.mark.parametrize("flags, message", [
-    ({"quantize_percentage": 30.0}, "--quantize-percentage 30 has no effect without --quantize"),
     ({"quantize": True, "quantize_percentage": 0.0}, "--quantize-percentage 0 leaves no step that rounds"),
 ])
 def test_settings_that_make_no_sense(flags, message):

@@ -12,6 +12,7 @@ from ..console import say
 from ..devices import session
 from ..errors import KwsError
 from ..labels import read_labels
+from ..models import network
 from ..runs.description import Description
 from ..settings import DataSettings, DetectorSettings
 from ..sound import audio
@@ -76,14 +77,21 @@ def weights(path: str) -> Weights:
     """The weights in a .pb file of kws or of ML-KWS-for-MCU."""
     graph_def = read(path)
     nodes, source = _interface(path, graph_def)
-    known = _known(path, source, nodes, None)
+    known, described = _known(path, source, nodes, None), _described(path, source, nodes)
     constants = {name: tf.make_ndarray(node.attr["value"].tensor) for name, node in nodes.items() if node.op == "Const"}
-    if source == FEATURES_INPUT and DESCRIPTION_ATTRIBUTE in nodes[source].attr:
+    if described and not _variables_of(described) <= set(constants):
         raise KwsError(
             "a training cannot start with the weights in %s, because batch norm is part of them" % path,
             "start from the run, a checkpoint, or the graph of --format pb",
         )
     return Weights(path, known.labels, known.features, arm_graphs.in_our_names(constants) or constants)
+
+
+def _variables_of(description):
+    """The names of the variables of a network."""
+    with tf.Graph().as_default():
+        network.inference(description, 1)
+        return {variable.op.name for variable in network.variables_of(description)}
 
 
 def _interface(path, graph_def):
@@ -141,13 +149,19 @@ class _Known(NamedTuple):
     detector: DetectorSettings = DetectorSettings()
 
 
+def _described(path, source, nodes):
+    """The Description in a graph of kws, None in one of another tool."""
+    attributes = nodes[source].attr
+    if DESCRIPTION_ATTRIBUTE not in attributes:
+        return None
+    text = attributes[DESCRIPTION_ATTRIBUTE].s
+    return Description.from_json(files.parse_json(text, "the description in %s" % path, "freeze it again"), path)
+
+
 def _known(path, source, nodes: Dict[str, Any], labels_path):
     """What is known about a graph."""
-    attributes = nodes[source].attr
-    if DESCRIPTION_ATTRIBUTE in attributes:
-        text = attributes[DESCRIPTION_ATTRIBUTE].s
-        values = files.parse_json(text, "the description in %s" % path, "freeze it again")
-        described = Description.from_json(values, path)
+    described = _described(path, source, nodes)
+    if described:
         check_labels(path, described, labels_path)
         return _Known(
             described.labels, described.features, described.data, described.data_path, described.network,

@@ -35,5 +35,6 @@ def find(path: str) -> Optional[str]:
         found, inside = tflite.member(light, MARK), tflite.description_in(light)
     except (KwsError, OSError):  # there is none, or it cannot be read
         return None
-    same = all(getattr(inside, name) == getattr(description, name) for name in ("network", "labels", "features", "detector"))
+    compared = "network", "labels", "features", "detector"
+    same = all(getattr(inside, name) == getattr(description, name) for name in compared)
     return light if same and found == mark(prefix).encode("utf-8") else None

@@ -23,7 +23,10 @@ def add_scores(description: Description, prefix: str, features: tf.Tensor) -> tf
     features [clips, feature_count] -> scores [clips, label_count], named `OUTPUT`. The number of clips may be unknown.
     """
     features = tf.reshape(features, (features.shape.as_list()[0] or -1,) + description.features.shape)
-    return tf.nn.softmax(models.logits(FoldedLayers(checkpoint.values(prefix)), description, features), name=OUTPUT)
+    net = FoldedLayers(checkpoint.values(prefix))
+    with net.scope(description.architecture):
+        logits = models.logits(net, description, features)
+    return tf.nn.softmax(logits, name=OUTPUT)
 
 
 class FoldedLayers(GraphLayers):

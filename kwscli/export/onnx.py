@@ -28,7 +28,9 @@ def write(path: str, description: Description, prefix: str) -> None:
     helper, count = onnx.helper, description.features.feature_count
     net = OnnxLayers(checkpoint.values(prefix))
     features = net.reshape(Tensor(FEATURES_INPUT, (count,)), description.features.shape)
-    net.softmax(models.logits(net, description, features), OUTPUT)
+    with net.scope(description.architecture):
+        logits = models.logits(net, description, features)
+    net.softmax(logits, OUTPUT)
     ends = [
         [helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, ["batch", size])]
         for name, size in ((FEATURES_INPUT, count), (OUTPUT, len(description.labels)))

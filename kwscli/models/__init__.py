@@ -85,13 +85,15 @@ def chosen(architecture: str, size: Optional[str] = None, model_size_info: Optio
 
 
 def logits(net: Layers, description: Any, features: Tensor) -> Tensor:
-    """The logits of a `Description`'s network that infers, in some layers that have the weights."""
-    with net.scope(description.architecture):
-        if description.train.quantize:
-            features = net.limit(features)
-        if description.train.normalize_features:
-            features = net.normalize(features)
-        return load(description.architecture).build(net, features, len(description.labels), description.model_size_info)
+    """features [batch, frame_count, channel_count] -> logits [batch, label_count] of a `Description`'s network.
+
+    The caller opens the scope of its variables, which has the name of the architecture.
+    """
+    if description.train.quantize:
+        features = net.limit(features)
+    if description.train.normalize_features:
+        features = net.normalize(features)
+    return load(description.architecture).build(net, features, len(description.labels), description.model_size_info)
 
 
 def integers(architecture: str, size: Sequence[int], meanings: Sequence[str]) -> Sequence[int]:

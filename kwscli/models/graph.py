@@ -139,6 +139,10 @@ class GraphLayers:
         y = tf.nn.batch_normalization(rows, mean, variance, beta, gamma, epsilon)
         return self.reshape(y, (height, width, channels))
 
+    def limit(self, x: tf.Tensor) -> tf.Tensor:
+        """Keep the features of a network that is trained for 8-bit integers in the range of these."""
+        return self._quantization.features(x)
+
     def normalize(self, x: tf.Tensor) -> tf.Tensor:
         """x [batch, frames, channels] less the mean of each channel, divided by its deviation; both are constants."""
         with self.scope("features"):

@@ -29,12 +29,7 @@ def logits_of(
         quantization = Limits() if description.train.quantize else Floats()
     with tf.variable_scope(description.architecture, reuse=tf.AUTO_REUSE):
         layers = GraphLayers(training, description.train.dropout_rate, rank, quantization)
-        build = models.load(description.architecture).build
-        features = quantization.features(features)
-        if description.train.normalize_features:
-            features = layers.normalize(features)
-        logits = build(layers, features, len(description.labels), description.model_size_info)
-        return quantization.activations(logits)
+        return quantization.activations(models.logits(layers, description, features))
 
 
 def inference(description: Any, batch_size: Optional[int]) -> InferenceGraph:

@@ -79,6 +79,9 @@ def plan(values: Dict[str, Any]) -> Job:
     _check_distillation(values, train)
     if train.quantize:
         _check_quantizable(architecture, network.layers)
+    elif values["quantize_percentage"] is not None:
+        raise KwsError("--quantize-percentage %g has no effect without --quantize" % values["quantize_percentage"],
+                       "leave it out, or add --quantize true")
     teachers = tuple(_check_teacher(path, label_names, features) for path in train.teacher)
     run_path, start = values["train_dir"] or os.path.join("output", str(number)), values["start_checkpoint"]
     start, start_sha256 = _start(start, run_path, values["overwrite"]) if start else ("", "")
