@@ -2,6 +2,7 @@
 
     python tests/benchmark_accuracy.py --data-path data
     python tests/benchmark_accuracy.py --data-path data --only ds_cnn-s
+    python tests/benchmark_accuracy.py --data-path data --shorter 3
 
 Each row is a training by `kws train`, measured by `kws eval`. A row that is done is not repeated, and a training that
 was stopped goes on, so run the same command again after an interruption. The table is written anew after every row.
@@ -57,19 +58,20 @@ PARTS = (
 )
 
 
-def rows() -> Iterator[Row]:
-    """All rows, in the order in which they are trained."""
+def rows(shorter: int = 1) -> Iterator[Row]:
+    """All rows, in the order in which they are trained, with the steps divided by `shorter`."""
     for architecture, size, steps in SIZES:
         for recipe in RECIPES:
-            yield Row(NETWORKS, "%s-%s %s" % (architecture, size, recipe), _flags(architecture, size, recipe, steps))
+            name = "%s-%s %s" % (architecture, size, recipe)
+            yield Row(NETWORKS, name, _flags(architecture, size, recipe, steps // shorter))
+    small = "ds_cnn", "s"
+    steps = {(architecture, size): steps for architecture, size, steps in SIZES}[small] // shorter
     for name, flags in PARTS:
-        yield Row(ABLATION, "without " + name, _flags("ds_cnn", "s", "best", 30000) + tuple(flags.split()))
+        yield Row(ABLATION, "without " + name, _flags(*small, "best", steps) + tuple(flags.split()))
     for seed in (SEED + 1, SEED + 2):
         for recipe in RECIPES:
-            yield Row(
-                SEEDS, "ds_cnn-s %s seed %d" % (recipe, seed),
-                _flags("ds_cnn", "s", recipe, 30000) + ("--seed", str(seed)),
-            )
+            name = "ds_cnn-s %s seed %d" % (recipe, seed)
+            yield Row(SEEDS, name, _flags(*small, recipe, steps) + ("--seed", str(seed)))
 
 
 def _flags(architecture, size, recipe, steps):
@@ -188,10 +190,11 @@ def main() -> None:
     parser.add_argument("--data-path", required=True, help="Folder with prepared data, or with an archive.")
     parser.add_argument("--folder", default=".accuracy", help="Folder for the trainings and the tables.")
     parser.add_argument("--only", default="", help="Train only the rows whose part or name contains this text.")
+    parser.add_argument("--shorter", type=int, default=1, help="Divide the steps of every training by this number.")
     chosen = parser.parse_args()
     os.makedirs(chosen.folder, exist_ok=True)
     results = []
-    for row in rows():
+    for row in rows(chosen.shorter):
         if chosen.only not in "%s %s" % (row.part, row.name):
             continue
         os.makedirs(os.path.join(chosen.folder, row.part), exist_ok=True)
