@@ -260,7 +260,8 @@ def _flags_of_features(training):
 
 def _evaluation_speed(run_path, data_path):
     """Clips per second of `kws eval` on the validation split, without its start."""
-    from . import classifiers, evaluate
+    from . import classifiers
+    from .evaluation import evaluate
 
     with classifiers.open(run_path) as model, contextlib.redirect_stderr(open(os.devnull, "w")):
         run = functools.partial(evaluate.evaluate, model, data_path, model.data, "validation")

@@ -178,7 +178,8 @@ def evaluate(paths, checkpoints, data_path, split, labels, as_json, **percentage
     kws eval --checkpoint DS_CNN_S.pb --labels labels.txt --data-path speech_commands_test_set_v0.02.tar.gz
     """
     with imports.guarded():
-        from . import classifiers, compare, evaluate as evaluating
+        from . import classifiers
+        from .evaluation import compare, evaluate as evaluating
 
     def check(model, data_path):
         check_repeated(lambda: evaluating.settings_of(model, data_path), model.path)

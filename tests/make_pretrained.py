@@ -16,10 +16,11 @@ import zipfile
 import numpy as np
 import tensorflow.compat.v1 as tf
 
-from kwscli import classifiers, evaluate, list_models, models, pretrained
+from kwscli import classifiers, list_models, models, pretrained
 from kwscli.classifiers import tflite
 from kwscli.data import dataset
 from kwscli.errors import KwsError
+from kwscli.evaluation import evaluate
 from kwscli.export import freeze
 from kwscli.labels import SILENCE, UNKNOWN
 from kwscli.models import network

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import soundfile
 
-from kwscli import evaluate
 from kwscli.data import prepare
 from kwscli.errors import KwsError
+from kwscli.evaluation import evaluate
 from kwscli.metrics import Result
 from kwscli.settings import DataSettings
 from kwscli.sound.feature_settings import FeatureSettings

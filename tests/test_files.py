@@ -169,7 +169,7 @@ def test_a_folder_is_locked_on_windows_too(windows, holder, tmp_path):
 def test_kws_starts_without_the_modules_of_unix():
     """In a new process, because modules are imported once."""
     code = "import subprocess, sys, types; sys.modules.update(fcntl=None, msvcrt=types.ModuleType('msvcrt')); " \
-        "import kwscli.cli, kwscli.files, kwscli.data.prepare, kwscli.evaluate; assert not kwscli.files.fcntl"
+        "import kwscli.cli, kwscli.files, kwscli.data.prepare, kwscli.evaluation; assert not kwscli.files.fcntl"
     here = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
     subprocess.run([sys.executable, "-c", code], env=dict(os.environ, PYTHONPATH=here), check=True)
 

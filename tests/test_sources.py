@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 import soundfile
 
-from kwscli import evaluate
 from kwscli.data import dataset, freshness
 from kwscli.errors import KwsError
+from kwscli.evaluation import evaluate
 from kwscli.settings import DataSettings
 from kwscli.sound.feature_settings import FeatureSettings
 from kwscli.training import job as jobs

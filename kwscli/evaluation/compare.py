@@ -4,9 +4,10 @@ from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence
 
 import numpy as np
 
-from . import classifiers, console, evaluate
-from .classifiers.classifier import Classifier
-from .errors import KwsError
+from .. import classifiers, console
+from ..classifiers.classifier import Classifier
+from ..errors import KwsError
+from . import evaluate
 
 CLIPS_TIMED = 50
 

@@ -7,16 +7,16 @@ from typing import Any, Dict, NamedTuple, Optional, Sequence
 
 import numpy as np
 
-from . import labels
-from .classifiers.classifier import BATCH
-from .console import Progress, say
-from .data import dataset, freshness, layouts, recordings
-from .data.archive import Archive
-from .data.batches import EvaluationSet
-from .errors import KwsError
-from .metrics import FalseAlarms, Result
-from .settings import DataSettings, EvaluationSettings, flag_of, pick
-from .sound import audio
+from .. import labels
+from ..classifiers.classifier import BATCH
+from ..console import Progress, say
+from ..data import dataset, freshness, layouts, recordings
+from ..data.archive import Archive
+from ..data.batches import EvaluationSet
+from ..errors import KwsError
+from ..metrics import FalseAlarms, Result
+from ..settings import DataSettings, EvaluationSettings, flag_of, pick
+from ..sound import audio
 
 
 class Evaluation(NamedTuple):
