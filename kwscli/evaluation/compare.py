@@ -1,5 +1,4 @@
 """`kws eval` of several models: each is measured on the same clips, in one table."""
-import time
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence
 
 import numpy as np
@@ -7,9 +6,7 @@ import numpy as np
 from .. import classifiers, console
 from ..classifiers.classifier import Classifier
 from ..errors import KwsError
-from . import evaluate
-
-CLIPS_TIMED = 50
+from . import cost, evaluate
 
 
 class Row(NamedTuple):
@@ -50,19 +47,8 @@ def compare(
             check(model, data_path)
             evaluation = evaluate.evaluate(model, data_path, first.data, split, **percentages)
             agreement = np.mean(evaluation.answers == (rows[0].evaluation if rows else evaluation).answers)
-            rows.append(Row(path, model.format, model.size, evaluation, float(agreement), _milliseconds(model)))
+            rows.append(Row(path, model.format, model.size, evaluation, float(agreement), cost.milliseconds_per_clip(model)))
     return rows
-
-
-def _milliseconds(model):
-    """The median time for one clip. It does not depend on what is in the clip."""
-    clip = np.random.RandomState(0).uniform(-0.3, 0.3, (1, model.features.clip_samples)).astype(np.float32)
-    times = []
-    for _ in range(CLIPS_TIMED):
-        began = time.perf_counter()
-        model.scores(clip)
-        times.append(time.perf_counter() - began)
-    return 1000 * float(np.median(times))
 
 
 def table(rows: Sequence[Row]) -> str:
