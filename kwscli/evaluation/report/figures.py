@@ -56,7 +56,7 @@ def spectrogram(samples: np.ndarray, sample_rate: int) -> bytes:
         axes = drawing.axes()
         axes.grid(False)
         axes.imshow(
-            decibels.T, origin="lower", aspect="auto", cmap="magma_r", vmin=decibels.max() - _SPECTRUM_DB,
+            decibels.T, origin="lower", aspect="auto", cmap="Greys", vmin=decibels.max() - _SPECTRUM_DB,
             extent=(0, len(samples) / sample_rate, 0, sample_rate / 2000),
         )
         axes.set(xlabel="s", ylabel="kHz")
