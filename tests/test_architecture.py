@@ -36,7 +36,7 @@ ARROWS = {
         "tflite_file tflite_int8 toolchain",
     ),
     "boards": ("", ""),
-    "evaluation": ("classifiers data detector listening sound", ""),
+    "evaluation": ("classifiers data detector listening runs sound workers", ""),
     "label": ("classifiers data sound workers", ""),
     "list_models": ("boards models pretrained sound", ""),
     "model_card": ("pretrained sound", ""),

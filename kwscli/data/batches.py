@@ -236,6 +236,19 @@ class EvaluationSet:
         """[n]: the word of each clip; it has no meaning for silence."""
         return self._selection.dataset.words[self._numbers]
 
+    @property
+    def names(self) -> np.ndarray:
+        """[n]: the file of each clip, "" for silence."""
+        return self._of_recordings(self._selection.dataset.paths)
+
+    @property
+    def speakers(self) -> np.ndarray:
+        """[n]: the speaker of each clip, "" for silence and where nobody knows."""
+        return self._of_recordings(self._selection.dataset.speakers)
+
+    def _of_recordings(self, column):
+        return np.where(self._numbers == _SILENT, "", np.append(column, "")[self._numbers])
+
     def clips(self, rows: Union[slice, np.ndarray]) -> np.ndarray:
         """The clips [n, clip_samples] float32 in these rows of the set."""
         return self._selection.clips(self._numbers[rows], self._augmentation.part(rows), self._features.clip_samples)

@@ -23,22 +23,25 @@ class Leakage(NamedTuple):
     def lines(self) -> Iterator[str]:
         """What a person should know and do about it."""
         if self.speakers:
-            yield "%s in more than one split (%s): the accuracy will look better than it is; put all recordings of a " \
-                "speaker into one split" % (_counted(self.speakers, "speaker"), _named(self.speakers))
+            yield "%s in more than one split (%s): the accuracy will look better than it is; %s" % (
+                _counted(self.speakers, "speaker"), _named(self.speakers),
+                "put all recordings of a speaker into one split",
+            )
         if self.recordings:
-            yield "%s in more than one split (%s): the accuracy will look better than it is; delete the copies, which " \
-                "problems.csv lists" % (_counted(self.recordings, "recording"), _named(self.recordings))
+            yield "%s in more than one split (%s): the accuracy will look better than it is; %s" % (
+                _counted(self.recordings, "recording"), _named(self.recordings),
+                "delete the copies, which problems.csv lists",
+            )
         if self.nameless:
-            yield "The speaker of {:,} recordings is unknown, and may be in more than one split: name files as in " \
-                "anna_nohash_0.wav".format(self.nameless)
+            yield "The speaker of {:,} recordings is unknown, and may be in more than one split; {}".format(
+                self.nameless, "name files after their speakers, as in anna_nohash_0.wav"
+            )
 
     def to_json(self) -> Dict[str, Any]:
         return {"speakers": dict(self.speakers), "recordings": dict(self.recordings), "nameless": self.nameless}
 
 
-def find(
-    paths: Sequence[str], speakers: Sequence[str], splits: Sequence[str], problems: Sequence[str]
-) -> Leakage:
+def find(paths: Sequence[str], speakers: Sequence[str], splits: Sequence[str], problems: Sequence[str]) -> Leakage:
     """The Leakage between the splits of recordings, given columns of the manifest.
 
     `Anna` and `anna` are one speaker. Recordings are the same if kws prepare found that they have the same samples.

@@ -12,7 +12,7 @@ _NAMED = 5  # labels
 
 
 def of_result(result: Result) -> List[str]:
-    """What the numbers of clips do not allow to say, in lines."""
+    """What the numbers of clips do not show, in lines."""
     clips = {label: count for label, count, _, _ in result.per_label()}
     return _enough(result) + _one_label(clips) + _without_clips(clips) + _few_clips(result)
 
@@ -21,14 +21,18 @@ def _enough(result):
     needed = significance.clips_for_half_width(result.accuracy, HALF_WIDTH)
     if result.count >= needed:
         return []
-    return ["For an interval of +-1 point, the accuracy needs about {:,} clips; these are {:,}.".format(needed, result.count)]
+    return [
+        "For an interval of +-1 point, the accuracy needs about {:,} clips; these are {:,}.".format(
+            needed, result.count
+        )
+    ]
 
 
 def _one_label(clips):
     there = [label for label, count in clips.items() if count]
     if len(there) > 1:
         return []
-    return ["All clips have the label %s: the accuracy does not say how often other sounds are taken for it." % there[0]]
+    return ["All clips have the label %s: nothing is known of how often other sounds are taken for it." % there[0]]
 
 
 def _without_clips(clips):
@@ -40,10 +44,11 @@ def _without_clips(clips):
 
 def _few_clips(result):
     few = sorted((clips, label, recall) for label, clips, _, recall in result.per_label() if 0 < clips < FEW_CLIPS)
+    shown = [
+        "%s (%d clips: %.0f to %.0f %%)" % ((label, clips) + _interval(recall, clips)) for clips, label, recall in few
+    ]
     if not few:
         return []
-    shown = ["%s (%d clips: %.0f to %.0f %%)" % ((label, clips) + _interval(recall, clips))
-             for clips, label, recall in few]
     return ["With fewer than %d clips, the recall of a label is uncertain: %s." % (FEW_CLIPS, some(shown, _NAMED))]
 
 

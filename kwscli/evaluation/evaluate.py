@@ -1,9 +1,10 @@
 """`kws eval`: scores a network on prepared data, or on a folder or archive with a folder per label."""
 import collections
 import functools
+import hashlib
 import itertools
 import os
-from typing import Any, Dict, NamedTuple, Optional, Sequence
+from typing import Any, Callable, Dict, NamedTuple, Optional, Sequence
 
 import numpy as np
 
@@ -19,6 +20,9 @@ from ..settings import DataSettings, EvaluationSettings, flag_of, pick
 from ..significance import clips_for_half_width
 from ..sound import audio
 from . import cautions
+from .scoring import Batch, scored
+
+Watch = Callable[[Batch, np.ndarray], None]  # is given each batch and its scores [n, label_count]
 
 
 class Evaluation(NamedTuple):
@@ -30,6 +34,7 @@ class Evaluation(NamedTuple):
     other_words: Optional[FalseAlarms]  # of all recordings of other words, not only the chosen ones; None without any
     answers: np.ndarray  # [n]: the index of the label that the network gives to each clip
     targets: np.ndarray  # [n]: the index of its true label
+    data_sha256: str  # of the prepared data's source, of the archive, or of the files in the folder
     cautions: Sequence[str]  # what limits the meaning of the Result, in lines
 
     def __str__(self) -> str:
@@ -51,11 +56,13 @@ class Evaluation(NamedTuple):
 
 
 def evaluate(
-    classifier: Any, data_path: str, data_settings: DataSettings, split: Optional[str] = None, **percentages: Any
+    classifier: Any, data_path: str, data_settings: DataSettings, split: Optional[str] = None,
+    watch: Watch = lambda batch, scores: None, **percentages: Any
 ) -> Evaluation:
     """Score a classifier on a split of prepared data, or on a folder or archive with a folder per label.
 
-    data_settings: the keywords, and how the speakers are split. split: testing if it is None.
+    data_settings: the keywords, and how the speakers are split. split: testing if it is None. watch: sees the clips
+    that the Result is about, as they are scored.
     percentages: values of EvaluationSettings, or None for the default.
     """
     if is_labelled(data_path, classifier.labels):
@@ -65,7 +72,7 @@ def evaluate(
                 "%s %s chooses from prepared data, but %s is used whole" % (flag_of(name), value, data_path),
                 "leave %s out" % flag_of(name),
             )
-        return _evaluate_labelled(classifier, data_path)
+        return _evaluate_labelled(classifier, data_path, watch)
     if classifier.labels != labels.labels_of(data_settings.wanted_words):
         raise KwsError(
             "the labels of %s (%s) are not %s, %s and keywords"
@@ -73,7 +80,7 @@ def evaluate(
             "measure it on a folder or archive whose folders are its labels",
         )
     return _evaluate_prepared(
-        classifier, data_path, data_settings, split or "testing", pick(EvaluationSettings, percentages)
+        classifier, data_path, data_settings, split or "testing", watch, pick(EvaluationSettings, percentages)
     )
 
 
@@ -87,7 +94,7 @@ def settings_of(classifier: Any, data_path: str) -> Dict[str, Any]:
     return known
 
 
-def _evaluate_prepared(classifier, data_path, data_settings, split, settings):
+def _evaluate_prepared(classifier, data_path, data_settings, split, watch, settings):
     if os.path.isdir(data_path) and not dataset.is_prepared(data_path):
         raise KwsError(
             "%s holds no prepared data" % data_path,
@@ -111,23 +118,35 @@ def _evaluate_prepared(classifier, data_path, data_settings, split, settings):
     )
     rows = np.flatnonzero(others.targets == labels.UNKNOWN_INDEX)
     with Progress("evaluating", len(clips) + len(rows)) as progress:
-        scores = _scores(classifier, clips, np.arange(len(clips)), progress)
+        scores = _scores(classifier, _batches(clips, np.arange(len(clips))), progress, watch)
         result = Result.of(classifier.labels, clips.targets, scores)
         false_alarms = FalseAlarms.of(
-            classifier.labels, others.words[rows], _scores(classifier, others, rows, progress)
+            classifier.labels, others.words[rows], _scores(classifier, _batches(others, rows), progress)
         ) if len(rows) else None
     rule = dict(vars(settings), split=split)
     limits = cautions.of_result(result) + (cautions.of_data(data, split) if split != "training" else [])
-    return Evaluation(result, str(clips), rule, false_alarms, scores.argmax(axis=1), clips.targets, limits)
+    return Evaluation(
+        result, str(clips), rule, false_alarms, scores.argmax(axis=1), clips.targets, data.info["sha256"], limits
+    )
 
 
-def _scores(classifier, clips, rows, progress):
-    """The scores [n, label_count] of some clips of an EvaluationSet."""
-    scores = []
+def _batches(clips, rows):
+    """Yield some clips of an EvaluationSet as Batches."""
     for start in range(0, len(rows), BATCH):
-        scores.append(classifier.scores(clips.clips(rows[start : start + BATCH])))
-        progress.update(len(scores[-1]))
-    return np.concatenate(scores)
+        some = rows[start : start + BATCH]
+        yield Batch(
+            clips.clips(some), clips.targets[some], clips.words[some], clips.names[some], clips.speakers[some]
+        )
+
+
+def _scores(classifier, batches, progress, watch=lambda batch, scores: None):
+    """The scores [n, label_count] of all clips of some Batches."""
+    found = []
+    for batch, scores in scored(classifier, batches):
+        watch(batch, scores)
+        found.append(scores)
+        progress.update(len(scores))
+    return np.concatenate(found) if found else np.zeros((0, len(classifier.labels)), np.float32)
 
 
 def is_labelled(path: str, label_names: Sequence[str]) -> bool:
@@ -142,16 +161,18 @@ def is_labelled(path: str, label_names: Sequence[str]) -> bool:
     return any(labels.folded(name) in known and os.path.isdir(os.path.join(path, name)) for name in os.listdir(path))
 
 
-def _evaluate_labelled(classifier, path):
+def _evaluate_labelled(classifier, path, watch):
     """Score every sound file of a folder or an archive; of a file that is longer than a clip, the loudest part."""
-    contents, targets, words, scores = _Contents(classifier, path), [], [], []
+    contents, targets, words = _Contents(classifier, path), [], []
+
+    def noted(batches):
+        for batch in batches:
+            targets.extend(batch.targets)
+            words.extend(batch.words)
+            yield batch
+
     with Progress("evaluating %s" % path) as progress:
-        clips = iter(contents)
-        for batch in iter(lambda: list(itertools.islice(clips, BATCH)), []):
-            targets += [target for target, _, _ in batch]
-            words += [word for _, word, _ in batch]
-            scores.append(classifier.scores(np.stack([clip for _, _, clip in batch])))
-            progress.update(len(batch))
+        scores = _scores(classifier, noted(contents.batches()), progress, watch)
     for note in contents.notes():
         say(note)
     if not targets:
@@ -159,13 +180,12 @@ def _evaluate_labelled(classifier, path):
             "%s holds no sound file in a label's folder" % path,
             "name its folders after the labels: %s" % ", ".join(classifier.labels),
         )
-    scores, targets = np.concatenate(scores), np.array(targets)
     result, clips = Result.of(classifier.labels, targets, scores), "{:,} clips: all of {}".format(len(targets), path)
     unknown = [index for index, target in enumerate(targets) if classifier.labels[target] == labels.UNKNOWN]
     false_alarms = FalseAlarms.of(classifier.labels, [words[index] for index in unknown], scores[unknown])
     rule = dict.fromkeys(list(vars(EvaluationSettings())) + ["split"])
     return Evaluation(
-        result, clips, rule, false_alarms if unknown else None, scores.argmax(axis=1), targets,
+        result, clips, rule, false_alarms if unknown else None, scores.argmax(axis=1), targets, contents.sha256,
         cautions.of_result(result),
     )
 
@@ -177,10 +197,18 @@ class _Contents:
         self._path, self._settings, self._labels = path, classifier.features, classifier.labels
         self._index_of = {labels.folded(label): index for index, label in enumerate(classifier.labels)}
         self._left_out, self._passed_over, self._others = [], collections.Counter(), collections.Counter()
+        self.sha256 = ""  # of an archive, or of the names and the content of files in a folder; known at the end
 
-    def __iter__(self):
-        """Yield (label index, word, clip [clip_samples]) of every sound file."""
-        for name, read in _sound_files(self._path, self._left_out):
+    def batches(self):
+        """Yield every sound file, in Batches."""
+        clips = self._clips()
+        for some in iter(lambda: list(itertools.islice(clips, BATCH)), []):
+            found, targets, words, names = zip(*some)
+            yield Batch(np.stack(found), np.array(targets), words, names, [dataset.speaker_of(name) for name in names])
+
+    def _clips(self):
+        """Yield (clip [clip_samples], label index, word, name) of every sound file."""
+        for name, read in self._sound_files():
             target, word = self._place(name)
             if target is None:
                 self._passed_over[word] += 1
@@ -192,7 +220,32 @@ class _Contents:
                 continue
             if labels.folded(word) not in self._index_of:
                 self._others[word] += 1
-            yield target, word, audio.loudest_clip(samples, self._settings.clip_samples, self._settings.sample_rate)[1]
+            clip = audio.loudest_clip(samples, self._settings.clip_samples, self._settings.sample_rate)[1]
+            yield clip, target, word, name
+
+    def _sound_files(self):
+        """Yield (name, function that reads its bytes) of every sound file in the archive or the folder."""
+        if not os.path.isfile(self._path):
+            yield from self._files_in_folder()
+            return
+        archive = Archive(self._path)
+        for name, data in archive:
+            if audio.is_sound(name):
+                yield name, lambda: data
+        self._left_out += ["%s is a link" % link.name for link in archive.links if audio.is_sound(link.name)]
+        self.sha256 = archive.sha256
+
+    def _files_in_folder(self):
+        sha256 = hashlib.sha256()
+
+        def read(name):
+            data = recordings.read(self._path, name)
+            sha256.update(name.encode("utf-8", "surrogateescape") + b"\0" + data)
+            return data
+
+        for name in recordings.recordings(self._path):
+            yield name, functools.partial(read, name)
+        self.sha256 = sha256.hexdigest()
 
     def _place(self, name):
         """(label index, word) of a file; the index is None, and the word its folder, if it is passed over."""
@@ -223,16 +276,3 @@ class _Contents:
 
 def _files(count):
     return "1 file" if count == 1 else "%d files" % count
-
-
-def _sound_files(path, left_out):
-    """Yield (name, function that reads its bytes) of every sound file in an archive or a folder."""
-    if os.path.isfile(path):
-        archive = Archive(path)
-        for name, data in archive:
-            if audio.is_sound(name):
-                yield name, lambda: data
-        left_out += ["%s is a link" % link.name for link in archive.links if audio.is_sound(link.name)]
-    else:
-        for name in recordings.recordings(path):
-            yield name, functools.partial(recordings.read, path, name)

@@ -113,7 +113,7 @@ def notes(found: Sequence[Verdict]) -> List[str]:
     tests = {one.test for one in compared}
     lines = []
     if "mcnemar" in tests:
-        lines.append("p: McNemar's test, exact. In brackets: the 95 % interval of the difference (Newcombe's method 10).")
+        lines.append("p: McNemar's test, exact. In brackets: the 95 % interval of the difference (Newcombe).")
     if "welch" in tests:
         lines.append("p: Welch's t-test over the seeds. In brackets: the 95 % interval of the difference.")
     if len(compared) > 1:

@@ -1,0 +1,1 @@
+"""How good a network is: on clips, in comparison with others, and against noise."""

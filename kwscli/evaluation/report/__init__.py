@@ -1,0 +1,1 @@
+"""The report of an evaluation: a page, and its numbers as JSON, CSV and PNG."""
