@@ -179,7 +179,7 @@ def evaluate(paths, checkpoints, data_path, split, labels, report, as_json, **pe
     """Measure a network: accuracy, precision and recall per label, and the confusion matrix.
 
     The data path is prepared data, or an archive or folder that has a folder per label. Several networks are measured
-    on the same clips, and compared with the first in one table.
+    on the same clips, and each is compared with the first. The train dir of kws train --seeds counts as one network.
 
     \b
     kws eval --checkpoint output/0
@@ -195,20 +195,21 @@ def evaluate(paths, checkpoints, data_path, split, labels, report, as_json, **pe
         check_repeated(lambda: evaluating.settings_of(model, data_path), model.path)
 
     paths = checkpoints + paths
-    if report and len(paths) > 1:
-        raise KwsError("--report is about one model, but there are %d" % len(paths), "run kws eval for each of them")
+    several = len(paths) > 1 or any(map(compare.is_seeds, paths))
     if report:
+        if several:
+            raise KwsError("--report is about one model, but there are several", "run kws eval for each of them")
         with imports.guarded():
             from .evaluation import measurements
             from .evaluation.report import writer
 
         writer.check(report)
-    if len(paths) > 1:
-        rows = compare.compare(paths, labels, data_path, split, check, **percentages)
+    if several:
+        models = compare.compare(paths, labels, data_path, split, check, **percentages)
         if as_json:
-            _print_json([row.to_json() for row in rows])
+            _print_json(compare.to_json(models))
         else:
-            click.echo(compare.table(rows))
+            click.echo(compare.page(models))
         return
     with classifiers.open(paths[0] if paths else None, labels) as model:
         data_path = data_path or model.data_path or "data"

@@ -1,16 +1,18 @@
 """How well a network labels clips: accuracy, its interval, precision and recall, computed in numpy on the host."""
-import math
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
-from . import console
+from . import console, significance
 from .labels import SILENCE, UNKNOWN
 
 # A matrix of more labels is wider than a terminal.
 _MAX_MATRIX_LABELS = 20
 _MIN_HEADING = 7  # characters
 _CONFUSIONS = 20  # that are listed instead of a matrix
+_MAX_ROWS = 50  # A table of more labels shows only the worst of them.
+_WORST_LABELS = 20
+_MAX_JSON_LABELS = 1000  # A matrix of more labels would fill gigabytes of JSON.
 
 
 class Result(NamedTuple):
@@ -36,11 +38,8 @@ class Result(NamedTuple):
 
     @property
     def interval(self) -> Tuple[float, float]:
-        """The 95 % confidence interval of the accuracy: Wilson's score interval (JASA 22, 1927)."""
-        z, n, p = 1.959964, max(1, self.count), self.accuracy
-        centre = (p + z * z / (2 * n)) / (1 + z * z / n)
-        half = z / (1 + z * z / n) * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
-        return max(0.0, centre - half), min(1.0, centre + half)
+        """The 95 % confidence interval of the accuracy."""
+        return significance.wilson_interval(int(np.trace(self.confusion)), self.count)
 
     def per_label(self) -> List[Tuple[str, int, Optional[float], Optional[float]]]:
         """[(label, clips, precision, recall)]; None instead of a division by zero."""
@@ -60,8 +59,21 @@ class Result(NamedTuple):
                 {"label": label, "clips": clips, "precision": precision, "recall": recall}
                 for label, clips, precision, recall in self.per_label()
             ],
-            "confusion": self.confusion.tolist(),
+            "confusion": self.confusion.tolist() if len(self.labels) <= _MAX_JSON_LABELS else None,
+            "confusions": [
+                {"label": self.labels[true], "predicted": self.labels[predicted], "clips": clips}
+                for true, predicted, clips in self.confusions()
+            ],
         }
+
+    def confusions(self) -> List[Tuple[int, int, int]]:
+        """[(true label, predicted label, clips)] of all mistakes, the most frequent first. The labels are indices."""
+        true, predicted = np.nonzero(self.confusion)
+        wrong = true != predicted
+        true, predicted = true[wrong], predicted[wrong]
+        clips = self.confusion[true, predicted]
+        order = np.argsort(-clips, kind="stable")
+        return list(zip(true[order].tolist(), predicted[order].tolist(), clips[order].tolist()))
 
     def summary(self) -> str:
         """The accuracy, its interval and the number of clips, in one line."""
@@ -71,11 +83,16 @@ class Result(NamedTuple):
         )
 
     def tables(self) -> str:
-        """Precision and recall of each label, and the confusion matrix, or a list of confusions for many labels."""
-        rows = [(label, clips, _percent(precision), _percent(recall))
-                for label, clips, precision, recall in self.per_label()]
+        """Precision and recall of each label, and the confusion matrix; of many labels, only the worst."""
+        heading, labels = "", self.per_label()
+        if len(labels) > _MAX_ROWS:
+            there = [one for one in labels if one[1]]
+            labels = sorted(there, key=lambda one: one[3])[:_WORST_LABELS]
+            heading = "labels with the lowest recall (--json prints all %d labels)\n" % len(self.labels)
+        rows = [(label, clips, _percent(precision), _percent(recall)) for label, clips, precision, recall in labels]
         confusions = self._matrix() if len(self.labels) <= _MAX_MATRIX_LABELS else self._frequent_confusions()
-        return "%s\n\n%s" % (console.table([("label", "clips", "precision", "recall")] + rows, "<>"), confusions)
+        table = console.table([("label", "clips", "precision", "recall")] + rows, "<>")
+        return "%s%s\n\n%s" % (heading, table, confusions)
 
     def _matrix(self):
         longest = max(map(len, self.labels))
@@ -89,16 +106,13 @@ class Result(NamedTuple):
         )
 
     def _frequent_confusions(self):
-        wrong = self.confusion - np.diag(np.diag(self.confusion))
-        pairs = np.argsort(-wrong, axis=None, kind="stable")[: min(_CONFUSIONS, np.count_nonzero(wrong))]
         rows = [
-            (self.labels[true], self.labels[predicted], wrong[true, predicted], _percent(share))
-            for true, predicted in zip(*np.unravel_index(pairs, wrong.shape))
-            for share in [_ratio(wrong[true, predicted], self.confusion[true].sum())]
+            (self.labels[true], self.labels[predicted], clips, _percent(_ratio(clips, self.confusion[true].sum())))
+            for true, predicted, clips in self.confusions()[:_CONFUSIONS]
         ]
         if not rows:
             return "no confusions"
-        return "most frequent confusions (--json prints the matrix of all %d labels)\n%s" % (
+        return "most frequent confusions (--json prints those of all %d labels)\n%s" % (
             len(self.labels), console.table([("true label", "predicted label", "clips", "of its clips")] + rows, "<<>")
         )
 

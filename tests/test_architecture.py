@@ -12,7 +12,7 @@ from kwscli import models
 
 PACKAGE = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "kwscli")
 # What everything stands on; these modules import nothing but one another.
-BASE = "__init__ console errors files imports interrupts labels metrics recipes settings"
+BASE = "__init__ console errors files imports interrupts labels metrics recipes settings significance"
 # One subcommand each. `bench` measures all other parts, so it may import all of them.
 COMMANDS = "bench doctor label list_models listen"
 # {package or module: (what it may import, beside BASE and itself; its modules that need TensorFlow)}. "*" stands for

@@ -74,7 +74,7 @@ def test_many_labels_are_shown_as_their_most_frequent_confusions():
     confusion[3, 7], confusion[7, 3], confusion[0, 119] = 2, 5, 1
     lines = matrix_of(names, confusion)
     assert lines == [
-        "most frequent confusions (--json prints the matrix of all 120 labels)",
+        "most frequent confusions (--json prints those of all 120 labels)",
         "true label     predicted label  clips  of its clips",
         "temperature_7  temperature_3        5        50.0 %",
         "temperature_3  temperature_7        2        28.6 %",

@@ -10,7 +10,7 @@ from ..console import Progress
 from ..errors import KwsError
 from ..settings import PrepareSettings
 from ..sound import audio
-from . import dataset, layouts, unpacking
+from . import dataset, layouts, leakage, unpacking
 from .dataset import BACKGROUND, PACKED
 from .fingerprint import NO_CHECKSUM, Fingerprint
 from .recording_checks import Examiner
@@ -186,6 +186,8 @@ def _nothing_found(source, layout, writer):
 
 
 def _summary(writer, layout):
+    columns = dataset.Recording(*zip(*writer.recordings))
+    shared = leakage.find(columns.path, columns.speaker, columns.split, columns.problems)
     words = collections.defaultdict(lambda: dict.fromkeys(dataset.SPLITS, 0))
     for recording in writer.recordings:
         words[recording.word][recording.split] += 1
@@ -197,7 +199,8 @@ def _summary(writer, layout):
         "problems": collections.Counter(
             "%s, %s" % (problem.problem.split(":")[0], problem.action) for problem in writer.problems
         ),
-        "notes": layout.notes,
+        "leakage": shared.to_json(),
+        "notes": layout.notes + list(shared.lines()),
         "passed_over": layout.passed_over,
         "background_count": sum(place.word == BACKGROUND for place in layout.places.values()),
     }

@@ -8,7 +8,7 @@ import numpy as np
 from ..files import printable
 from ..settings import PrepareSettings
 from ..sound import audio
-from . import dataset
+from . import dataset, leakage
 from .dataset import BACKGROUND, Problem, Recording
 from .layouts import Layout
 
@@ -96,4 +96,4 @@ class Examiner:
             yield "very long: %d ms, of which one clip, the loudest, is used" % duration_ms
         first = self._first_of.setdefault(hashlib.sha1(samples).digest(), path)
         if first is not path:
-            yield "duplicate: the same samples as %s" % first
+            yield leakage.DUPLICATE + first

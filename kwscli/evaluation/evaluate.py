@@ -17,7 +17,9 @@ from ..data.batches import EvaluationSet
 from ..errors import KwsError
 from ..metrics import FalseAlarms, Result
 from ..settings import DataSettings, EvaluationSettings, flag_of, pick
+from ..significance import clips_for_half_width
 from ..sound import audio
+from . import cautions
 from .scoring import Batch, scored
 
 Watch = Callable[[Batch, np.ndarray], None]  # is given each batch and its scores [n, label_count]
@@ -31,15 +33,26 @@ class Evaluation(NamedTuple):
     rule: Dict[str, Any]  # how the clips were chosen: {name: value}; None in a folder or archive, which is used whole
     other_words: Optional[FalseAlarms]  # of all recordings of other words, not only the chosen ones; None without any
     answers: np.ndarray  # [n]: the index of the label that the network gives to each clip
+    targets: np.ndarray  # [n]: the index of its true label
     data_sha256: str  # of the prepared data's source, of the archive, or of the files in the folder
+    cautions: Sequence[str]  # what limits the meaning of the Result, in lines
 
     def __str__(self) -> str:
         lines = [self.result.summary(), self.clips] + ([str(self.other_words)] if self.other_words else [])
-        return "%s\n\n%s" % ("\n".join(lines), self.result.tables())
+        return "\n".join(lines + ["", self.result.tables()] + (["", *self.cautions] if self.cautions else []))
+
+    @property
+    def right(self) -> np.ndarray:
+        """[n] bool: whether the network labels each clip correctly."""
+        return self.answers == self.targets
 
     def to_json(self) -> Dict[str, Any]:
         other_words = self.other_words and self.other_words.to_json()
-        return dict(self.result.to_json(), other_words=other_words, **self.rule)
+        needed = clips_for_half_width(self.result.accuracy, cautions.HALF_WIDTH)
+        return dict(
+            self.result.to_json(), other_words=other_words, clips_for_1_point=needed, cautions=list(self.cautions),
+            **self.rule
+        )
 
 
 def evaluate(
@@ -111,7 +124,10 @@ def _evaluate_prepared(classifier, data_path, data_settings, split, watch, setti
             classifier.labels, others.words[rows], _scores(classifier, _batches(others, rows), progress)
         ) if len(rows) else None
     rule = dict(vars(settings), split=split)
-    return Evaluation(result, str(clips), rule, false_alarms, scores.argmax(axis=1), data.info["sha256"])
+    limits = cautions.of_result(result) + (cautions.of_data(data, split) if split != "training" else [])
+    return Evaluation(
+        result, str(clips), rule, false_alarms, scores.argmax(axis=1), clips.targets, data.info["sha256"], limits
+    )
 
 
 def _batches(clips, rows):
@@ -169,7 +185,8 @@ def _evaluate_labelled(classifier, path, watch):
     false_alarms = FalseAlarms.of(classifier.labels, [words[index] for index in unknown], scores[unknown])
     rule = dict.fromkeys(list(vars(EvaluationSettings())) + ["split"])
     return Evaluation(
-        result, clips, rule, false_alarms if unknown else None, scores.argmax(axis=1), contents.sha256
+        result, clips, rule, false_alarms if unknown else None, scores.argmax(axis=1), targets, contents.sha256,
+        cautions.of_result(result),
     )
 
 
@@ -259,4 +276,3 @@ class _Contents:
 
 def _files(count):
     return "1 file" if count == 1 else "%d files" % count
-

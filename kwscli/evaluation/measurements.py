@@ -59,16 +59,10 @@ class Measurements(NamedTuple):
     cost: Cost
     version: str = __version__
 
-    def confusions(self) -> List[Tuple[str, str, int]]:
-        """(true label, predicted label, clips) of every pair that occurs, right answers too, the most frequent first."""
-        confusion = self.evaluation.result.confusion
-        pairs = np.argwhere(confusion)
-        counts = confusion[tuple(pairs.T)]
-        return [
-            (self.labels[true], self.labels[predicted], int(count))
-            for (true, predicted), count in
-            ((pairs[index], counts[index]) for index in np.argsort(-counts, kind="stable"))
-        ]
+    def confusions(self, count: Optional[int] = None) -> List[Tuple[str, str, int]]:
+        """(true label, predicted label, clips) of the mistakes, the most frequent first. count: at most so many."""
+        found = self.evaluation.result.confusions()[:count]
+        return [(self.labels[true], self.labels[predicted], clips) for true, predicted, clips in found]
 
 
 def measure(

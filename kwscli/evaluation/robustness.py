@@ -4,10 +4,10 @@ from typing import Any, Callable, Iterator, List, NamedTuple, Sequence, Tuple
 
 import numpy as np
 
+from .. import significance
 from ..classifiers.classifier import BATCH
 from ..console import Progress
 from ..data.batches import EVALUATION_SEED, rng_of
-from ..metrics import Result
 from ..sound import audio
 from ..sound.augment import BackgroundNoise
 from .scoring import Batch, scored
@@ -34,7 +34,7 @@ class Condition(NamedTuple):
     @property
     def interval(self) -> Tuple[float, float]:
         """The 95 % interval of the accuracy."""
-        return Result(("right", "wrong"), np.array([[self.right, self.clips - self.right], [0, 0]])).interval
+        return significance.wilson_interval(self.right, self.clips)
 
 
 def measure(

@@ -27,6 +27,7 @@ from .description import MODEL, Description, read_description
 
 STATE, METRICS, LABELS, LIGHT = "state.json", "metrics.jsonl", "labels.txt", "light.tflite"
 OUTPUT = "output"  # the folder that runs go to by default
+SEED_FOLDER = "seed-%d"  # the run of a seed in the train dir of kws train --seeds
 _CHECKPOINT_SUFFIXES = ".index", ".meta", ".data-00000-of-00001"
 
 
@@ -237,6 +238,15 @@ def _clear(path):
         os.remove(os.path.join(path, name))
     if os.path.isdir(os.path.join(path, "summaries")):
         shutil.rmtree(os.path.join(path, "summaries"))
+
+
+def seed_runs(path: str) -> List[str]:
+    """The runs in the train dir of `kws train --seeds`, by their seeds; [] if it is no such folder."""
+    if not os.path.isdir(path) or os.path.exists(os.path.join(path, MODEL)):
+        return []
+    seeds = sorted(int(name[5:]) for name in os.listdir(path) if re.fullmatch(r"seed-\d+", name))
+    found = [os.path.join(path, SEED_FOLDER % seed) for seed in seeds]
+    return [run for run in found if os.path.exists(os.path.join(run, MODEL))]
 
 
 def find_newest(folder: str = OUTPUT) -> Optional[str]:

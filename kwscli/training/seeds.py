@@ -4,13 +4,10 @@ Each training is a process of its own, because an NPU keeps some options for the
 own, TRAIN_DIR/seed-SEED. The same command continues the run that was interrupted, and reads those that are finished.
 """
 import dataclasses
-import math
 import os
 import signal
 import sys
-from typing import List, NamedTuple, Sequence, Tuple
-
-from scipy import special
+from typing import List, NamedTuple, Tuple
 
 from .. import interrupts
 from ..console import say, table
@@ -18,6 +15,7 @@ from ..data import dataset
 from ..errors import Interrupted, KwsError
 from ..runs import run_directory
 from ..runs.description import MODEL, read_description
+from ..significance import mean_interval
 from ..workers import launch
 from .job import Job
 
@@ -68,15 +66,6 @@ def train(job: Job, count: int) -> Report:
     return Report(tuple(results))
 
 
-def mean_interval(values: Sequence[float]) -> Tuple[float, float, float]:
-    """The mean of accuracies, and the ends of its 95 % confidence interval by Student's t (Biometrika 6, 1908)."""
-    count = len(values)
-    mean = sum(values) / count
-    deviation = math.sqrt(sum((value - mean) ** 2 for value in values) / (count - 1))
-    half = float(special.stdtrit(count - 1, 0.975)) * deviation / math.sqrt(count)
-    return mean, max(0.0, mean - half), min(1.0, mean + half)
-
-
 def _check(job, count):
     """Refuse what several seeds cannot be combined with."""
     if job.cluster.size > 1:
@@ -94,7 +83,7 @@ def _check(job, count):
 
 def _job_of(job, seed):
     """The job of one seed."""
-    folder = "seed-%d" % seed
+    folder = run_directory.SEED_FOLDER % seed
     return job._replace(
         run_path=os.path.join(job.run_path, folder), train=dataclasses.replace(job.train, seed=seed),
         summaries_dir=os.path.join(job.summaries_dir, folder) if job.summaries_dir else "",

@@ -126,7 +126,7 @@ def _confusion(measured):
 
 
 def _frequent_confusions(measured):
-    wrong = [one for one in measured.confusions() if one[0] != one[1]][:CONFUSIONS]
+    wrong = measured.confusions(CONFUSIONS)
     if not wrong:
         return None
     with _Drawing((_SIZE[0], 0.8 + 0.22 * len(wrong))) as drawing:

@@ -22,7 +22,7 @@ def html(measured: Measurements, pictures: Dict[str, bytes], names: Sequence[str
         speakers=[(one.name, one.clips, one.clips - one.right) for one in measured.speakers[:WORST]],
         bins=[(_range(one), one.clips, percent(one.confidence), percent(one.accuracy))
               for one in measured.calibration.bins if one.clips],
-        cost=_cost(measured.cost), confusions=_confusions(measured), description=_settings(measured.description),
+        cost=_cost(measured.cost), confusions=measured.confusions(figures.CONFUSIONS), description=_settings(measured.description),
         matrix=len(measured.labels) <= figures.MATRIX_LABELS, rate=percent(tables.RATE, 0), worst=WORST,
         validation=figures.series(measured.training, "validation_accuracy"),
     )
@@ -45,11 +45,6 @@ def _keywords(measured: Measurements):
     if len(rows) > MAX_ROWS:
         rows = sorted(rows[:-1], key=lambda row: row[1])[:WORST] + rows[-1:]
     return [(name, "%.4f" % area, percent(equal), percent(rejects)) for name, area, equal, rejects in rows]
-
-
-def _confusions(measured: Measurements):
-    """(true label, predicted label, clips) of the most frequent mistakes."""
-    return [one for one in measured.confusions() if one[0] != one[1]][: figures.CONFUSIONS]
 
 
 def _mistakes(measured: Measurements) -> List[Clip]:

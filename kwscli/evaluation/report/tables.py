@@ -15,7 +15,7 @@ def all_tables(measured: Measurements) -> Dict[str, Rows]:
     columns = list(dict.fromkeys(name for line in lines for name in line))
     tables = {
         "labels": [("label", "clips", "precision", "recall", "f1")] + list(measured.label_scores),
-        "confusion": [("true", "predicted", "clips")] + measured.confusions(),
+        "confusion": [("true", "predicted", "clips")] + _right(measured) + measured.confusions(),
         "keywords": [("keyword", "area", "equal_error_rate", "false_rejects_at_1_percent_false_accepts")]
         + keywords(measured),
         "curves": [("keyword", "threshold", "false_accepts", "hits", "false_rejects")] + _points(measured),
@@ -34,6 +34,12 @@ def keywords(measured: Measurements) -> Rows:
     """(keyword, area under ROC, equal error rate, false rejects at RATE) of each keyword, and of all together."""
     found = list(measured.curves.items()) + ([(POOLED, measured.pooled)] if measured.pooled else [])
     return [(name, one.area, one.equal_error_rate, one.false_rejects_at(RATE)) for name, one in found]
+
+
+def _right(measured):
+    """The diagonal of the confusion matrix, without zeros, as `confusions` gives the rest."""
+    right = zip(measured.labels, measured.evaluation.result.confusion.diagonal().tolist())
+    return [(label, label, clips) for label, clips in right if clips]
 
 
 def _points(measured):
@@ -65,7 +71,7 @@ def to_json(measured: Measurements) -> Dict[str, Any]:
         "kws": measured.version, "command": measured.command, "checkpoint": measured.path, "format": measured.format,
         "data_path": measured.data_path, "data_sha256": evaluation.data_sha256, **evaluation.rule,
         "accuracy": result.accuracy, "interval_95": list(result.interval), "clips": result.count,
-        "other_words": evaluation.other_words and evaluation.other_words.to_json(),
+        "cautions": list(evaluation.cautions), "other_words": evaluation.other_words and evaluation.other_words.to_json(),
         "expected_calibration_error": measured.calibration.error, "robustness_clips": len(measured.observed.sample),
         "cost": measured.cost._asdict(), "settings": measured.description,
         **{name: _objects(rows) for name, rows in tables.items() if name != "clips"},
