@@ -255,12 +255,8 @@ def _training(lines: Sequence[Dict[str, Any]]):
         steps, losses = series(lines, "loss")
         above.plot(steps, losses, color=_BLUE, linewidth=0.8)
         above.set(ylabel="loss", ylim=(0, None))
-        for name, label, color in (("accuracy", "training batch", _GREY), ("validation_accuracy", "validation", _ORANGE)):
-            steps, values = series(lines, name)
-            below.plot(
-                steps, values, color=color, label=label, linewidth=0.8 if name == "accuracy" else 1.8,
-                marker="o" if len(steps) < 50 and name != "accuracy" else None, markersize=3,
-            )
+        below.plot(*series(lines, "accuracy"), color=_GREY, linewidth=0.8, label="training batch")
+        below.plot(*series(lines, "validation_accuracy"), color=_ORANGE, marker="o", markersize=3, label="validation")
         below.legend(loc="lower right")
         below.set(xlabel="step", ylabel="accuracy", ylim=(0, 1.02))
         _as_percent(below.yaxis)

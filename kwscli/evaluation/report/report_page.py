@@ -2,34 +2,30 @@
 import json
 from typing import Any, Dict, List, Sequence
 
-from ...metrics import Result
+import numpy as np
+
 from ..measurements import LabelScore, Measurements
 from . import figures, tables
 from .page import Clip, percent, render
 
 MAX_ROWS = 50  # of a table; of more, only the worst are shown
 WORST = 20
+SPEAKERS = 10  # with the most mistakes
 
 
 def html(measured: Measurements, pictures: Dict[str, bytes], names: Sequence[str]) -> str:
     """The page. pictures: {name: PNG}, as `figures.all_figures` gives them. names: the other files of the report."""
-    result = measured.evaluation.result
+    evaluation, observed = measured.evaluation, measured.observed
     return render(
-        "report.html", title="Report of %s" % measured.path, measured=measured, result=result,
-        evaluation=measured.evaluation, pictures=pictures, names=names, labels=_labels(measured.label_scores),
-        keywords=_keywords(measured), mistakes=_mistakes(measured), mistake_count=_mistake_count(result),
-        conditions=[_condition(one) for one in measured.conditions],
-        speakers=[(one.name, one.clips, one.clips - one.right) for one in measured.speakers[:WORST]],
-        bins=[(_range(one), one.clips, percent(one.confidence), percent(one.accuracy))
-              for one in measured.calibration.bins if one.clips],
-        cost=_cost(measured.cost), confusions=measured.confusions(figures.CONFUSIONS), description=_settings(measured.description),
-        matrix=len(measured.labels) <= figures.MATRIX_LABELS, rate=percent(tables.RATE, 0), worst=WORST,
-        validation=figures.series(measured.training, "validation_accuracy"),
+        "report.html", title="Report of %s" % measured.path, measured=measured, evaluation=evaluation,
+        result=evaluation.result, pictures=pictures, names=names, matrix=len(measured.labels) <= figures.MATRIX_LABELS,
+        labels=_labels(measured.label_scores), confusions=measured.confusions(figures.CONFUSIONS),
+        keywords=_keywords(measured), rate=percent(tables.RATE, 0), mistakes=_mistakes(measured),
+        mistake_count=int(np.count_nonzero(~observed.right)), conditions=list(map(_condition, measured.conditions)),
+        speakers=[(one.name, one.clips, one.clips - one.right) for one in measured.speakers[:SPEAKERS]],
+        bins=[_bin(one) for one in measured.calibration.bins if one.clips], cost=_cost(measured.cost),
+        description=_settings(measured.description), validation=figures.series(measured.training, "validation_accuracy"),
     )
-
-
-def _mistake_count(result: Result):
-    return result.count - int(result.confusion.trace())
 
 
 def _labels(scores: Sequence[LabelScore]) -> List[Sequence[Any]]:
@@ -70,8 +66,8 @@ def _condition(one):
     ))
 
 
-def _range(one):
-    return "%.2f to %.2f" % (one.low, one.high)
+def _bin(one):
+    return "%.2f to %.2f" % (one.low, one.high), one.clips, percent(one.confidence), percent(one.accuracy)
 
 
 def _cost(cost):
