@@ -24,7 +24,8 @@ def html(measured: Measurements, pictures: Dict[str, bytes], names: Sequence[str
         mistake_count=int(np.count_nonzero(~observed.right)), conditions=list(map(_condition, measured.conditions)),
         speakers=[(one.name, one.clips, one.clips - one.right) for one in measured.speakers[:SPEAKERS]],
         bins=[_bin(one) for one in measured.calibration.bins if one.clips], cost=_cost(measured.cost),
-        description=_settings(measured.description), validation=figures.series(measured.training, "validation_accuracy"),
+        description=_settings(measured.description),
+        validation=figures.series(measured.training, "validation_accuracy"),
     )
 
 
