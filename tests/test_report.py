@@ -3,6 +3,7 @@ browser.
 """
 import base64
 import csv
+import hashlib
 import html
 import io
 import json
@@ -58,6 +59,14 @@ def test_each_point_of_a_curve_is_what_its_threshold_accepts(clips):
     for threshold, false_accepts, false_rejects in points:
         assert (false_accepts, false_rejects) == pytest.approx(rates(clips, threshold))
     assert (found.false_accepts[0], found.hits[0], found.false_accepts[-1], found.hits[-1]) == (0, 0, 1, 1)
+
+
+@given(scored_clips)
+def test_the_corners_of_a_curve_are_the_same_line(clips):
+    found = curve_of(clips)
+    fewer = found.corners
+    assert fewer.area == pytest.approx(found.area) and len(fewer.hits) <= len(found.hits)
+    assert set(zip(fewer.false_accepts, fewer.hits)) <= set(zip(found.false_accepts, found.hits))
 
 
 @given(scored_clips)
@@ -204,12 +213,19 @@ def test_the_mistakes_are_there_with_the_most_confident_first(level, clips, tmp_
     assert rate == 16000 and samples == pytest.approx(np.append([0.2, 0.02], np.full(15998, 0.2)), abs=1e-4)
 
 
-def test_the_data_has_the_hash_that_kws_prepare_gives_it(level, clips, tmp_path):
-    from kwscli.data import dataset, prepare
-
-    numbers, _ = report(level, clips, tmp_path / "report")
-    prepare.prepare(clips, str(tmp_path / "prepared"))
-    assert numbers["data_sha256"] == dataset.read_info(str(tmp_path / "prepared"))["sha256"]
+def test_the_data_has_a_hash(level, clips, tmp_path):
+    """Of the name, a zero byte and the content of every file, in the order of names; of an archive, that of the file."""
+    sha256 = hashlib.sha256()
+    for word in sorted(os.listdir(clips)):
+        for name in sorted(os.listdir(os.path.join(clips, word))):
+            with open(os.path.join(clips, word, name), "rb") as file:
+                sha256.update(("%s/%s" % (word, name)).encode() + b"\0" + file.read())
+    assert report(level, clips, tmp_path / "report")[0]["data_sha256"] == sha256.hexdigest()
+    archive = shutil.make_archive(str(tmp_path / "archive"), "gztar", clips)
+    with open(archive, "rb") as file:
+        expected = hashlib.sha256(file.read()).hexdigest()
+    numbers, _ = report(level, archive, tmp_path / "report")
+    assert (numbers["data_sha256"], numbers["accuracy"]) == (expected, 7 / 9)
 
 
 # Robustness
@@ -307,8 +323,8 @@ def test_no_mistakes_at_all(level, tmp_path):
 
 def test_clips_of_one_label_only(level, tmp_path):
     write_clips(tmp_path / "clips", "yes", [2, 3])
-    numbers, text = report(level, str(tmp_path / "clips"), tmp_path / "report")
-    assert "keywords" not in numbers and "There are no curves, because they need clips of a keyword and" not in text
+    numbers, _ = report(level, str(tmp_path / "clips"), tmp_path / "report")
+    assert [one["keyword"] for one in numbers["keywords"]] == ["(pooled)"]  # how often yes is taken for no
     assert numbers["labels"][3] == {"label": "no", "clips": 0, "precision": 0.0, "recall": None, "f1": 0.0}
 
 
@@ -573,6 +589,7 @@ def test_the_page_needs_nothing_from_elsewhere(trained):
 
 def test_a_page_with_clips_to_listen_to():
     """What other commands than this report show."""
-    clip = page.Clip("yes & no", np.zeros(1600, np.float32), 16000, "said by <b>", figures.spectrogram(speech()[0], 16000))
+    picture = figures.spectrogram(speech()[0], 16000)
+    clip = page.Clip("yes & no", np.zeros(1600, np.float32), 16000, "said by <b>", picture)
     text = page.clips_page("Clips", "Listen.", [clip, clip])
     assert text.count("<audio") == 2 and "yes &amp; no" in text and "said by &lt;b&gt;" in text

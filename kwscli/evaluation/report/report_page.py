@@ -1,6 +1,6 @@
 """The page of a report: measurements and figures -> index.html."""
 import json
-from typing import Any, Dict, List, Sequence
+from typing import Any, Dict, List, Optional, Sequence
 
 import numpy as np
 
@@ -13,7 +13,7 @@ WORST = 20
 SPEAKERS = 10  # with the most mistakes
 
 
-def html(measured: Measurements, pictures: Dict[str, bytes], names: Sequence[str]) -> str:
+def html(measured: Measurements, pictures: Dict[str, Optional[bytes]], names: Sequence[str]) -> str:
     """The page. pictures: {name: PNG}, as `figures.all_figures` gives them. names: the other files of the report."""
     evaluation, observed = measured.evaluation, measured.observed
     return render(

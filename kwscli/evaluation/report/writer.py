@@ -42,8 +42,9 @@ def write(measured: Measurements, folder: str) -> str:
     with files.replacing_folder(os.path.realpath(folder)) as part:
         _write_tables(part, tables.all_tables(measured))
         for name, png in pictures.items():
-            with open(os.path.join(part, name + ".png"), "wb") as file:
-                file.write(png)
+            if png:
+                with open(os.path.join(part, name + ".png"), "wb") as file:
+                    file.write(png)
         with _opened(part, NUMBERS) as file:
             json.dump(tables.to_json(measured), file, indent=1, allow_nan=False)
         names = sorted(os.listdir(part))
