@@ -63,9 +63,9 @@ def _clips(measured):
     ]
 
 
-def to_json(measured: Measurements) -> Dict[str, Any]:
-    """All numbers but those of single clips, as plain JSON values."""
-    evaluation, tables = measured.evaluation, all_tables(measured)
+def to_json(measured: Measurements, tables: Dict[str, Rows]) -> Dict[str, Any]:
+    """All numbers but those of single clips, as plain JSON values. tables: those of `all_tables`."""
+    evaluation = measured.evaluation
     result = evaluation.result
     return {
         "kws": measured.version, "command": measured.command, "checkpoint": measured.path, "format": measured.format,
