@@ -4,7 +4,7 @@ import math
 import os
 import platform
 import time
-from typing import Any, Dict, NamedTuple, Optional
+from typing import Any, Dict, NamedTuple, Optional, Tuple
 
 import numpy as np
 import tensorflow.compat.v1 as tf
@@ -79,11 +79,11 @@ def _train_in(directory, job, data, stream, learns_from, collective, started):
     """Train into an open run directory -> Outcome."""
     continues = collective.any(bool(directory.checkpoints))
     start = "" if continues else job.start_checkpoint
-    statistics = _statistics(stream) if job.train.normalize_features and not continues else ()
+    found = statistics(stream) if job.train.normalize_features and not continues else ()
     device = choose(job.device)
     with interrupts.sigterm_closes(), device.blamed(), \
             TrainingSession(
-                job, directory.description, device, _data_folder(job), collective, start, learns_from, statistics
+                job, directory.description, device, _data_folder(job), collective, start, learns_from, found
             ) as session:
         say("Trains on %s." % stream)
         splits = {split: _split_of(data, split, job) for split in dataset.SPLITS[1:]}
@@ -92,7 +92,7 @@ def _train_in(directory, job, data, stream, learns_from, collective, started):
             return trainer.finish(started)
 
 
-def _statistics(stream):
+def statistics(stream: batches.TrainingStream) -> Tuple[np.ndarray, np.ndarray]:
     """(mean, deviation) [channel_count] of each feature channel in the first training batches."""
     found = np.concatenate([stream.batch(step)[0] for step in range(1, STATISTICS_BATCHES + 1)])
     return found.mean(axis=(0, 1)), np.maximum(found.std(axis=(0, 1)), SMALLEST_DEVIATION)
