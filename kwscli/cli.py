@@ -69,8 +69,8 @@ def cli():
 @options(PrepareSettings)
 @click.option("--force", is_flag=True, help="Prepare the recordings again, even if prepared data is there.")
 @click.option("--check-labels", metavar="RUN",
-              help="Then list recordings whose word is doubtful. This trains five networks like that of RUN, which may be "
-                   "a network in the package.")
+              help="Then list recordings whose word is doubtful. This trains five networks like that of RUN, which may "
+                   "be a network in the package.")
 @_json
 def prepare(data_path, archive, out, download, synthesize, force, check_labels, as_json, **how):
     """Unpack, check and split recordings.
