@@ -100,7 +100,7 @@ def prepare(data_path, archive, out, download, synthesize, force, check_labels, 
     if as_json:
         _print_json(dict(report.info, label_check=checked.to_json()) if checked else report.info)
     elif checked:
-        click.echo("\n%s" % checked)
+        click.echo("\n" + str(checked))
 
 
 def _check_labels(data_path, model_path):

@@ -11,21 +11,25 @@ from typing import Any, Dict, NamedTuple, Optional, Tuple
 import numpy as np
 
 from . import classifiers, console, files
+from .classifiers.classifier import BATCH
 from .console import say, some
 from .data import dataset
-from .data.batches import rng_of
+from .data.batches import EvaluationSet, rng_of
 from .data.dataset import DOUBTFUL_PAGE, DOUBTFUL_TABLE, PACKED
 from .errors import KwsError, Unavailable
 from .evaluation import label_errors
 from .evaluation.report import page
-from .labels import folded
+from .labels import UNKNOWN_INDEX, folded
+from .settings import EvaluationSettings
 from .sound import audio
+from .sound.features import features
 from .training import folds
 
 MIN_CLIPS = 10  # of a word that is checked
 PAGE_CLIPS = 100
 _SHOWN = 10
 _SEED = 59185
+_ALL = "all"  # the split that all recordings are in here
 _COLUMNS = "file", "word", "suggested", "score_of_word", "score_of_suggested"
 
 
@@ -82,20 +86,37 @@ def check(data_path: str, model_path: str) -> Report:
     dataset.check_sample_rate(data, feature_settings.sample_rate)
     fold_of = _folds(data)
     words = _words(data, fold_of)
-    numbers, scores = folds.scores(data, words, fold_of, network, feature_settings)
-    index_of = {folded(word): index for index, word in enumerate(words)}
-    targets = np.array([index_of[folded(word)] for word in data.words[numbers]])
-    found = tuple(
-        Doubtful(
-            int(numbers[one.clip]), data.paths[numbers[one.clip]], words[targets[one.clip]], words[one.suggested],
-            float(scores[one.clip, targets[one.clip]]), float(scores[one.clip, one.suggested]),
-        )
-        for one in label_errors.find(targets, scores)
+    data.splits = np.full(len(data.words), _ALL)
+    clips = EvaluationSet(data, words, feature_settings, _ALL, EvaluationSettings(0.0, 0.0))
+    targets = clips.targets - UNKNOWN_INDEX - 1
+    scores = folds.scores(
+        _features(clips, feature_settings), targets, fold_of[clips.numbers], words, network, feature_settings
     )
+    found = tuple(_doubtful(one, data, clips.numbers, words, targets, scores)
+                  for one in label_errors.find(targets, scores))
     accuracy = float(np.mean(scores.argmax(axis=1) == targets))
     folder = os.path.join(data_path, PACKED)
     table = _write_table(os.path.join(folder, DOUBTFUL_TABLE), found)
-    return Report(found, len(numbers), accuracy, table, _write_page(os.path.join(folder, DOUBTFUL_PAGE), data, found))
+    return Report(found, len(targets), accuracy, table, _write_page(os.path.join(folder, DOUBTFUL_PAGE), data, found))
+
+
+def _features(clips, settings):
+    """The features [n, frame_count, channel_count] of all clips."""
+    found = np.empty((len(clips),) + settings.shape, np.float32)
+    with console.Progress("computing features", len(clips)) as progress:
+        for start in range(0, len(clips), BATCH):
+            some = slice(start, start + BATCH)
+            found[some] = features(clips.clips(some), settings)
+            progress.update(len(found[some]))
+    return found
+
+
+def _doubtful(one, data, numbers, words, targets, scores):
+    number, own = int(numbers[one.clip]), targets[one.clip]
+    return Doubtful(
+        number, data.paths[number], words[own], words[one.suggested], float(scores[one.clip, own]),
+        float(scores[one.clip, one.suggested]),
+    )
 
 
 def _folds(data):
@@ -113,15 +134,13 @@ def _folds(data):
 
 def _words(data, fold_of):
     """The words that can be checked: they have enough recordings, in more than one fold."""
-    counts, folds_of, name_of = collections.Counter(), collections.defaultdict(set), {}
+    counts, folds_of = collections.Counter(data.words.tolist()), collections.defaultdict(set)
     for word, fold in zip(data.words.tolist(), fold_of.tolist()):
-        form = folded(word)
-        name_of.setdefault(form, word)
-        counts[form] += 1
-        folds_of[form].add(fold)
-    enough = {form for form in counts if counts[form] >= MIN_CLIPS and len(folds_of[form]) > 1 and form[:1] != "_"}
-    words = tuple(sorted(name_of[form] for form in enough))
-    others = sorted(name_of[form] for form in counts if form not in enough)
+        folds_of[word].add(fold)
+    words = tuple(
+        word for word in sorted(counts) if counts[word] >= MIN_CLIPS and len(folds_of[word]) > 1 and word[0] != "_"
+    )
+    others = sorted(set(counts) - set(words))
     if len(words) < 2:
         raise KwsError(
             "%s has fewer than two words with %d recordings by several speakers" % (data.path, MIN_CLIPS),

@@ -79,11 +79,11 @@ def _train_in(directory, job, data, stream, learns_from, collective, started):
     """Train into an open run directory -> Outcome."""
     continues = collective.any(bool(directory.checkpoints))
     start = "" if continues else job.start_checkpoint
-    found = statistics(stream) if job.train.normalize_features and not continues else ()
+    statistics = _statistics(stream) if job.train.normalize_features and not continues else ()
     device = choose(job.device)
     with interrupts.sigterm_closes(), device.blamed(), \
             TrainingSession(
-                job, directory.description, device, _data_folder(job), collective, start, learns_from, found
+                job, directory.description, device, _data_folder(job), collective, start, learns_from, statistics
             ) as session:
         say("Trains on %s." % stream)
         splits = {split: _split_of(data, split, job) for split in dataset.SPLITS[1:]}
@@ -92,10 +92,14 @@ def _train_in(directory, job, data, stream, learns_from, collective, started):
             return trainer.finish(started)
 
 
-def statistics(stream: batches.TrainingStream) -> Tuple[np.ndarray, np.ndarray]:
+def _statistics(stream):
     """(mean, deviation) [channel_count] of each feature channel in the first training batches."""
-    found = np.concatenate([stream.batch(step)[0] for step in range(1, STATISTICS_BATCHES + 1)])
-    return found.mean(axis=(0, 1)), np.maximum(found.std(axis=(0, 1)), SMALLEST_DEVIATION)
+    return channel_statistics(np.concatenate([stream.batch(step)[0] for step in range(1, STATISTICS_BATCHES + 1)]))
+
+
+def channel_statistics(features: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
+    """(mean, deviation) [channel_count] of each channel of features [n, frame_count, channel_count]."""
+    return features.mean(axis=(0, 1)), np.maximum(features.std(axis=(0, 1)), SMALLEST_DEVIATION)
 
 
 def _split_of(data, split, job):
