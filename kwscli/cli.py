@@ -5,6 +5,7 @@ import gc
 import json
 import math
 import os
+import shlex
 import sys
 import warnings
 
@@ -14,7 +15,7 @@ from . import __version__, console, export, guides, imports, interrupts, models
 from .boards import BOARDS
 from .errors import KwsError
 from .flags import Group, ListOf, check_repeated, options
-from .settings import DataSettings, DetectorSettings, EvaluationSettings, PrepareSettings, TrainSettings, pick
+from .settings import DataSettings, DetectorSettings, EvaluationSettings, PrepareSettings, TrainSettings, flag_of, pick
 from .sound.feature_settings import FeatureSettings
 
 
@@ -40,6 +41,12 @@ _json = click.option("--json", "as_json", is_flag=True, help="Print JSON, for pr
 
 def _print_json(value):
     click.echo(json.dumps(value, indent=1))
+
+
+def _command(name, **flags):
+    """A command line of kws, with those flags whose value is not None."""
+    given = [(flag_of(flag), str(value)) for flag, value in flags.items() if value is not None]
+    return " ".join(["kws", name] + [shlex.quote(part) for pair in given for part in pair])
 
 
 @click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
@@ -183,8 +190,10 @@ def train(**values):
               help="The split of prepared data to measure on.  [default: testing]")
 @options(EvaluationSettings)
 @_labels
+@click.option("--report", metavar="DIR",
+              help="Write a page with figures and mistakes to listen to, and its numbers as JSON, CSV and PNG.")
 @_json
-def evaluate(paths, checkpoints, data_path, split, labels, as_json, **percentages):
+def evaluate(paths, checkpoints, data_path, split, labels, report, as_json, **percentages):
     """Measure a network: accuracy, precision and recall per label, and the confusion matrix.
 
     The data path is prepared data, or an archive or folder that has a folder per label. Several networks are measured
@@ -192,6 +201,7 @@ def evaluate(paths, checkpoints, data_path, split, labels, as_json, **percentage
 
     \b
     kws eval --checkpoint output/0
+    kws eval --checkpoint output/0 --report report
     kws eval output/0 ds_cnn.onnx ds_cnn_int8.tflite
     kws eval --checkpoint DS_CNN_S.pb --labels labels.txt --data-path speech_commands_test_set_v0.02.tar.gz
     """
@@ -203,7 +213,16 @@ def evaluate(paths, checkpoints, data_path, split, labels, as_json, **percentage
         check_repeated(lambda: evaluating.settings_of(model, data_path), model.path)
 
     paths = checkpoints + paths
-    if len(paths) > 1 or any(map(compare.is_seeds, paths)):
+    several = len(paths) > 1 or any(map(compare.is_seeds, paths))
+    if report:
+        if several:
+            raise KwsError("--report is about one model, but there are several", "run kws eval for each of them")
+        with imports.guarded():
+            from .evaluation import measurements
+            from .evaluation.report import writer
+
+        writer.check(report)
+    if several:
         models = compare.compare(paths, labels, data_path, split, check, **percentages)
         if as_json:
             _print_json(compare.to_json(models))
@@ -213,7 +232,14 @@ def evaluate(paths, checkpoints, data_path, split, labels, as_json, **percentage
     with classifiers.open(paths[0] if paths else None, labels) as model:
         data_path = data_path or model.data_path or "data"
         check(model, data_path)
-        evaluation = evaluating.evaluate(model, data_path, model.data, split, **percentages)
+        if report:
+            given = dict(percentages, split=split, labels=labels, report=report)
+            command = _command("eval", checkpoint=model.path, data_path=data_path, **given)
+            measured = measurements.measure(model, data_path, command, split, **percentages)
+            evaluation = measured.evaluation
+            writer.write(measured, report)
+        else:
+            evaluation = evaluating.evaluate(model, data_path, model.data, split, **percentages)
         if as_json:
             _print_json(dict(evaluation.to_json(), checkpoint=model.path))
         else:

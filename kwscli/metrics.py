@@ -24,9 +24,9 @@ class Result(NamedTuple):
     @classmethod
     def of(cls, label_names: Sequence[str], targets: Sequence[int], scores: np.ndarray) -> "Result":
         """The Result of targets [n] int and scores [n, label_count]."""
-        count = len(label_names)
-        cells = np.asarray(targets) * count + np.argmax(scores, axis=1)
-        return cls(tuple(label_names), np.bincount(cells, minlength=count * count).reshape(count, count))
+        confusion = np.zeros((len(label_names), len(label_names)), np.int64)
+        np.add.at(confusion, (np.asarray(targets), np.argmax(scores, axis=1)), 1)
+        return cls(tuple(label_names), confusion)
 
     @property
     def count(self) -> int:

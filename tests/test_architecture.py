@@ -36,7 +36,7 @@ ARROWS = {
         "tflite_file tflite_int8 toolchain",
     ),
     "boards": ("", ""),
-    "evaluation": ("classifiers data detector listening runs sound workers", ""),
+    "evaluation": ("classifiers data detector listening models runs sound workers", ""),
     "label": ("classifiers data sound workers", ""),
     "label_check": ("classifiers data evaluation sound training", "label_check"),
     "list_models": ("boards models pretrained sound", ""),

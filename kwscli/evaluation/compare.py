@@ -2,7 +2,6 @@
 
 The train dir of `kws train --seeds` counts as one model that was trained several times.
 """
-import time
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
@@ -13,9 +12,7 @@ from ..console import say
 from ..errors import KwsError
 from ..runs import run_directory
 from ..significance import mean_interval
-from . import evaluate, verdicts
-
-CLIPS_TIMED = 50
+from . import cost, evaluate, verdicts
 
 
 class Row(NamedTuple):
@@ -109,7 +106,7 @@ def compare(
             evaluation = evaluate.evaluate(model, data_path, first.data, split, **percentages)
             before = next(iter(rows.values())).evaluation if rows else evaluation
             agreement = float(np.mean(evaluation.answers == before.answers))
-            rows[path] = Row(path, model.format, model.size, evaluation, agreement, _milliseconds(model))
+            rows[path] = Row(path, model.format, model.size, evaluation, agreement, cost.milliseconds_per_clip(model))
     return [
         Seeds(path, tuple(rows[one] for one in group)) if group != [path] else rows[path]
         for path, group in zip(paths, runs)
@@ -125,17 +122,6 @@ def _runs(path):
         if not run_directory.read_state(run)[0]:
             say("The training in %s is not finished: its best checkpoint so far is measured." % run)
     return found
-
-
-def _milliseconds(model):
-    """The median time for one clip. It does not depend on what is in the clip."""
-    clip = np.random.RandomState(0).uniform(-0.3, 0.3, (1, model.features.clip_samples)).astype(np.float32)
-    times = []
-    for _ in range(CLIPS_TIMED):
-        began = time.perf_counter()
-        model.scores(clip)
-        times.append(time.perf_counter() - began)
-    return 1000 * float(np.median(times))
 
 
 def verdicts_of(models: Sequence[Any]) -> List[verdicts.Verdict]:

@@ -185,8 +185,8 @@ def _evaluate_labelled(classifier, path, watch):
     false_alarms = FalseAlarms.of(classifier.labels, [words[index] for index in unknown], scores[unknown])
     rule = dict.fromkeys(list(vars(EvaluationSettings())) + ["split"])
     return Evaluation(
-        result, clips, rule, false_alarms if unknown else None, scores.argmax(axis=1), targets, contents.sha256,
-        cautions.of_result(result),
+        result, clips, rule, false_alarms if unknown else None, scores.argmax(axis=1), np.array(targets),
+        contents.sha256, cautions.of_result(result),
     )
 
 
