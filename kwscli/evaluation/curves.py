@@ -37,16 +37,20 @@ class Curve(NamedTuple):
         part = -excess[before] / (excess[after] - excess[before])
         return float(self.false_accepts[before] + part * (self.false_accepts[after] - self.false_accepts[before]))
 
+    @property
+    def corners(self) -> "Curve":
+        """The same line with fewer points: those inside of a horizontal or vertical part are left out."""
+        inside = [(np.diff(one)[1:] == 0) & (np.diff(one)[:-1] == 0) for one in (self.false_accepts, self.hits)]
+        kept = np.flatnonzero(np.concatenate([[True], ~(inside[0] | inside[1]), [True]]))
+        return Curve(self.thresholds[kept], self.false_accepts[kept], self.hits[kept])
+
     def false_rejects_at(self, false_accepts: float) -> float:
         """The lowest share of false rejects among the thresholds with at most this share of false accepts."""
         return float(self.false_rejects[self.false_accepts <= false_accepts].min())
 
 
 def curve(is_keyword: np.ndarray, scores: np.ndarray) -> Optional[Curve]:
-    """The Curve of scores [n] of clips, and whether each is of the keyword [n]; None without clips of both kinds.
-
-    Thresholds between two corners of the ROC curve are left out.
-    """
+    """The Curve of scores [n] of clips, and whether each is of the keyword [n]; None without clips of both kinds."""
     positives = int(np.count_nonzero(is_keyword))
     negatives = len(is_keyword) - positives
     if not positives or not negatives:
@@ -57,11 +61,4 @@ def curve(is_keyword: np.ndarray, scores: np.ndarray) -> Optional[Curve]:
     thresholds = np.append(np.inf, scores[last])
     hits = np.append(0, hits[last])
     false_accepts = np.append(0, last + 1) - hits
-    corners = _corners(false_accepts, hits)
-    return Curve(thresholds[corners], false_accepts[corners] / negatives, hits[corners] / positives)
-
-
-def _corners(x, y):
-    """The points [m] int at which a line through whole numbers changes its direction, and its ends."""
-    turns = np.diff(x)[1:] * np.diff(y)[:-1] != np.diff(x)[:-1] * np.diff(y)[1:]
-    return np.flatnonzero(np.concatenate([[True], turns, [True]]))
+    return Curve(thresholds, false_accepts / negatives, hits / positives)

@@ -29,9 +29,9 @@ _DET_LIMITS = 0.0005, 0.6
 _SPECTRUM_DB = 70  # from the loudest to the quietest colour
 
 
-def all_figures(measured: Measurements) -> Dict[str, bytes]:
-    """{name: PNG} of the figures that these measurements allow."""
-    made = {
+def all_figures(measured: Measurements) -> Dict[str, Optional[bytes]]:
+    """{name: PNG} of the figures; None where there is nothing to draw."""
+    return {
         "confusion": _confusion(measured),
         "roc": _roc(measured),
         "det": _det(measured),
@@ -42,7 +42,6 @@ def all_figures(measured: Measurements) -> Dict[str, bytes]:
         "calibration": _reliability(measured.calibration),
         "training": _training(measured.training),
     }
-    return {name: png for name, png in made.items() if png}
 
 
 def spectrogram(samples: np.ndarray, sample_rate: int) -> bytes:

@@ -1,6 +1,6 @@
 """The page of a report: measurements and figures -> index.html."""
 import json
-from typing import Any, Dict, List, Sequence
+from typing import Any, Dict, List, Optional, Sequence
 
 import numpy as np
 
@@ -10,10 +10,11 @@ from .page import Clip, percent, render
 
 MAX_ROWS = 50  # of a table; of more, only the worst are shown
 WORST = 20
+MAX_CHARACTERS = 500  # of a setting, such as the labels
 SPEAKERS = 10  # with the most mistakes
 
 
-def html(measured: Measurements, pictures: Dict[str, bytes], names: Sequence[str]) -> str:
+def html(measured: Measurements, pictures: Dict[str, Optional[bytes]], names: Sequence[str]) -> str:
     """The page. pictures: {name: PNG}, as `figures.all_figures` gives them. names: the other files of the report."""
     evaluation, observed = measured.evaluation, measured.observed
     return render(
@@ -98,5 +99,8 @@ def _settings(description: Dict[str, Any]):
 
 def _shown(value):
     if isinstance(value, (list, tuple)):
-        return " ".join(map(str, value)) or "none"
-    return value if isinstance(value, str) and value else "none" if value in (None, "") else json.dumps(value)
+        value = " ".join(map(str, value))
+    text = value if isinstance(value, str) else json.dumps(value)
+    if len(text) > MAX_CHARACTERS:
+        return "%s ... (report.json has the rest)" % text[:MAX_CHARACTERS]
+    return "none" if text in ("", "null") else text

@@ -43,13 +43,13 @@ def _right(measured):
 
 
 def _points(measured):
-    """The curves that are drawn."""
+    """The corners of the curves that are drawn."""
     found = [(name, measured.curves[name]) for name in drawn_keywords(measured.curves)]
     found += [(POOLED, measured.pooled)] if measured.pooled else []
     return [
         (name, None if index == 0 else float(one.thresholds[index]), float(one.false_accepts[index]),
          float(one.hits[index]), float(one.false_rejects[index]))
-        for name, one in found for index in range(len(one.thresholds))
+        for name, one in ((name, one.corners) for name, one in found) for index in range(len(one.thresholds))
     ]
 
 
@@ -63,9 +63,9 @@ def _clips(measured):
     ]
 
 
-def to_json(measured: Measurements) -> Dict[str, Any]:
-    """All numbers but those of single clips, as plain JSON values."""
-    evaluation, tables = measured.evaluation, all_tables(measured)
+def to_json(measured: Measurements, tables: Dict[str, Rows]) -> Dict[str, Any]:
+    """All numbers but those of single clips, as plain JSON values. tables: those of `all_tables`."""
+    evaluation = measured.evaluation
     result = evaluation.result
     return {
         "kws": measured.version, "command": measured.command, "checkpoint": measured.path, "format": measured.format,

@@ -38,14 +38,15 @@ def check(folder: str) -> None:
 def write(measured: Measurements, folder: str) -> str:
     """Write a report. It replaces an earlier one as a whole. Returns the path of its page."""
     check(folder)
-    pictures = figures.all_figures(measured)
+    pictures, rows = figures.all_figures(measured), tables.all_tables(measured)
     with files.replacing_folder(os.path.realpath(folder)) as part:
-        _write_tables(part, tables.all_tables(measured))
+        _write_tables(part, rows)
         for name, png in pictures.items():
-            with open(os.path.join(part, name + ".png"), "wb") as file:
-                file.write(png)
+            if png:
+                with open(os.path.join(part, name + ".png"), "wb") as file:
+                    file.write(png)
         with _opened(part, NUMBERS) as file:
-            json.dump(tables.to_json(measured), file, indent=1, allow_nan=False)
+            json.dump(tables.to_json(measured, rows), file, indent=1, allow_nan=False)
         names = sorted(os.listdir(part))
         with _opened(part, PAGE) as file:
             file.write(report_page.html(measured, pictures, names))
