@@ -12,7 +12,7 @@ import numpy as np
 
 from . import classifiers, console, files
 from .classifiers.classifier import BATCH
-from .console import say, some
+from .console import listed, say
 from .data import dataset
 from .data.batches import EvaluationSet, rng_of
 from .data.dataset import DOUBTFUL_PAGE, DOUBTFUL_TABLE, PACKED
@@ -148,7 +148,7 @@ def _words(data, fold_of):
         )
     if others:
         say("Not checked, because they have fewer than %d recordings by several speakers: %s."
-            % (MIN_CLIPS, some(others)))
+            % (MIN_CLIPS, listed(others)))
     return words
 
 
