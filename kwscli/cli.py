@@ -75,8 +75,11 @@ def cli():
               help="Make recordings with espeak-ng: the ten keywords, ten other words, and these, separated by commas.")
 @options(PrepareSettings)
 @click.option("--force", is_flag=True, help="Prepare the recordings again, even if prepared data is there.")
+@click.option("--check-labels", metavar="RUN",
+              help="Then list recordings whose word is doubtful. This trains five networks like that of RUN, which may "
+                   "be a network in the package.")
 @_json
-def prepare(data_path, archive, out, download, synthesize, force, as_json, **how):
+def prepare(data_path, archive, out, download, synthesize, force, check_labels, as_json, **how):
     """Unpack, check and split recordings.
 
     Reads an archive such as speech_commands_v0.02.tar.gz, or a folder with a sub-folder of recordings per word. Writes
@@ -86,17 +89,32 @@ def prepare(data_path, archive, out, download, synthesize, force, as_json, **how
     kws prepare --data-path data
     kws prepare --data-path data --download
     kws prepare --data-path data --synthesize yes,no,stop
+    kws prepare --data-path data --check-labels output/0
     """
     with imports.guarded():
+        from . import classifiers
         from .data import prepare as preparing
 
+    if check_labels:
+        check_labels = classifiers.located(check_labels)
+        imports.need_tensorflow()
     settings = pick(PrepareSettings, how)
     source = preparing.source_of(data_path, archive, download, synthesize)
     report = preparing.prepare(source, out or data_path, settings, force, data_path=data_path)
-    if as_json:
-        _print_json(report.info)
-    else:
+    if not as_json:
         click.echo(report)
+    checked = _check_labels(out or data_path, check_labels) if check_labels else None
+    if as_json:
+        _print_json(dict(report.info, label_check=checked.to_json()) if checked else report.info)
+    elif checked:
+        click.echo("\n" + str(checked))
+
+
+def _check_labels(data_path, model_path):
+    with imports.guarded():
+        from . import label_check
+
+    return label_check.check(data_path, model_path)
 
 
 @cli.command()

@@ -29,7 +29,7 @@ def table(rows: Sequence[Sequence[Any]], alignment: str = "<", gap: int = 2) -> 
     )
 
 
-def some(names: Sequence[str], count: int = 5) -> str:
+def listed(names: Sequence[str], count: int = 5) -> str:
     """The first of many names, and how many more there are: "a, b, c and 9 more"."""
     more = " and {:,} more".format(len(names) - count) if len(names) > count else ""
     return ", ".join(names[:count]) + more

@@ -232,6 +232,11 @@ class EvaluationSet:
         return "{:,} {} clips: {}".format(len(self), self._split, self._selection.shares(self._settings))
 
     @property
+    def numbers(self) -> np.ndarray:
+        """[n]: the recording of each clip in the data set, -1 for silence."""
+        return self._numbers
+
+    @property
     def words(self) -> np.ndarray:
         """[n]: the word of each clip; it has no meaning for silence."""
         return self._selection.dataset.words[self._numbers]

@@ -7,6 +7,8 @@
       background.npy   the same for the background recordings
       problems.csv     what `kws prepare` found wrong, and with which file
       sources.csv      the size, times and checksum of each source file, to notice changes; see `fingerprint`
+      doubtful.csv     the words that `kws prepare --check-labels` doubts; absent until then
+      doubtful.html    a page to listen to them
 """
 import csv
 import hashlib
@@ -27,7 +29,8 @@ BACKGROUND = "_background_noise_"
 SPLITS = ("training", "validation", "testing")
 _INFO, _MANIFEST, _PROBLEMS = "dataset.json", "manifest.csv", "problems.csv"
 _CLIPS, _BACKGROUND = "clips.npy", "background.npy"
-FILES = (_INFO, _MANIFEST, _PROBLEMS, _CLIPS, _BACKGROUND)
+DOUBTFUL_TABLE, DOUBTFUL_PAGE = "doubtful.csv", "doubtful.html"
+FILES = (_INFO, _MANIFEST, _PROBLEMS, _CLIPS, _BACKGROUND, DOUBTFUL_TABLE, DOUBTFUL_PAGE)
 # The reference's limit of clips per word (input_data.py, MAX_NUM_WAVS_PER_CLASS): it computes a hash modulo this + 1.
 _MAX_CLIPS = 2 ** 27 - 1
 # The values of dataset.json that this program uses.

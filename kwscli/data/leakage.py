@@ -2,7 +2,7 @@
 import collections
 from typing import Any, Dict, Iterator, NamedTuple, Sequence, Tuple
 
-from ..console import some
+from ..console import listed
 from ..labels import folded
 
 DUPLICATE = "duplicate: the same samples as "  # the problem of a recording, with the path of the first one behind it
@@ -67,7 +67,7 @@ def _shared(found):
 
 
 def _named(found):
-    return some(["%s: %s" % (name, " and ".join(splits)) for name, splits in found], 3)
+    return listed(["%s: %s" % (name, " and ".join(splits)) for name, splits in found], 3)
 
 
 def _counted(found, what):

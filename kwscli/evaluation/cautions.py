@@ -2,7 +2,7 @@
 from typing import List
 
 from .. import significance
-from ..console import some
+from ..console import listed
 from ..data import dataset, leakage
 from ..metrics import Result
 
@@ -38,7 +38,7 @@ def _one_label(clips):
 def _without_clips(clips):
     missing = [label for label, count in clips.items() if not count]
     return ["No clips of %s: the accuracy says nothing about %s." % (
-        some(missing, _NAMED), "it" if len(missing) == 1 else "them"
+        listed(missing, _NAMED), "it" if len(missing) == 1 else "them"
     )] if missing else []
 
 
@@ -49,7 +49,7 @@ def _few_clips(result):
     ]
     if not few:
         return []
-    return ["With fewer than %d clips, the recall of a label is uncertain: %s." % (FEW_CLIPS, some(shown, _NAMED))]
+    return ["With fewer than %d clips, the recall of a label is uncertain: %s." % (FEW_CLIPS, listed(shown, _NAMED))]
 
 
 def _interval(recall, clips):

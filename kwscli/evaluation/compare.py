@@ -96,10 +96,9 @@ def compare(
         with classifiers.open(path, labels) as model:
             first = first or model
             if model.labels != first.labels:
+                theirs, ours = (console.listed(one.labels, evaluate.SHOWN_LABELS) for one in (model, first))
                 raise KwsError(
-                    "%s has other labels (%s) than %s (%s)"
-                    % (path, console.some(model.labels, 20), paths[0], console.some(first.labels, 20)),
-                    "measure it alone",
+                    "%s has other labels (%s) than %s (%s)" % (path, theirs, paths[0], ours), "measure it alone"
                 )
             data_path = data_path or first.data_path or "data"
             check(model, data_path)

@@ -10,7 +10,7 @@ import numpy as np
 
 from .. import labels
 from ..classifiers.classifier import BATCH
-from ..console import Progress, say
+from ..console import Progress, listed, say
 from ..data import dataset, freshness, layouts, recordings
 from ..data.archive import Archive
 from ..data.batches import EvaluationSet
@@ -22,6 +22,7 @@ from ..sound import audio
 from . import cautions
 from .scoring import Batch, scored
 
+SHOWN_LABELS = 50  # in a message
 Watch = Callable[[Batch, np.ndarray], None]  # is given each batch and its scores [n, label_count]
 
 
@@ -76,7 +77,7 @@ def evaluate(
     if classifier.labels != labels.labels_of(data_settings.wanted_words):
         raise KwsError(
             "the labels of %s (%s) are not %s, %s and keywords"
-            % (classifier.path, ", ".join(classifier.labels), labels.SILENCE, labels.UNKNOWN),
+            % (classifier.path, listed(classifier.labels, SHOWN_LABELS), labels.SILENCE, labels.UNKNOWN),
             "measure it on a folder or archive whose folders are its labels",
         )
     return _evaluate_prepared(
@@ -99,7 +100,7 @@ def _evaluate_prepared(classifier, data_path, data_settings, split, watch, setti
         raise KwsError(
             "%s holds no prepared data" % data_path,
             "run kws prepare --data-path %s first, or give a folder with sub-folders that are named after labels (%s)"
-            % (data_path, ", ".join(classifier.labels)),
+            % (data_path, listed(classifier.labels, SHOWN_LABELS)),
         )
     outdated = freshness.outdated(data_path) if dataset.is_prepared(data_path) else None
     if outdated:
@@ -109,7 +110,7 @@ def _evaluate_prepared(classifier, data_path, data_settings, split, watch, setti
     clips = EvaluationSet(data, data_settings.wanted_words, classifier.features, split, settings)
     if not len(clips):
         raise KwsError(
-            "%s has no %s clips of %s" % (data_path, split, ", ".join(data_settings.wanted_words)),
+            "%s has no %s clips of %s" % (data_path, split, listed(data_settings.wanted_words, SHOWN_LABELS)),
             "choose another --split, or prepare the data with a larger percentage of it",
         )
     # The clips of other words above are a sample; how often a network takes other words for keywords needs all of them.
@@ -178,7 +179,7 @@ def _evaluate_labelled(classifier, path, watch):
     if not targets:
         raise KwsError(
             "%s holds no sound file in a label's folder" % path,
-            "name its folders after the labels: %s" % ", ".join(classifier.labels),
+            "name its folders after the labels: %s" % listed(classifier.labels, SHOWN_LABELS),
         )
     result, clips = Result.of(classifier.labels, targets, scores), "{:,} clips: all of {}".format(len(targets), path)
     unknown = [index for index, target in enumerate(targets) if classifier.labels[target] == labels.UNKNOWN]
@@ -259,7 +260,7 @@ class _Contents:
         if not folder or labels.UNKNOWN not in self._index_of:
             raise KwsError(
                 "%s holds %s, but %s is not a label of the network" % (self._path, name, folder or "its folder"),
-                "name the folders after the labels: %s" % ", ".join(self._labels),
+                "name the folders after the labels: %s" % listed(self._labels, SHOWN_LABELS),
             )
         return self._index_of[labels.UNKNOWN], word
 
@@ -271,7 +272,7 @@ class _Contents:
             yield "Passed over: %s in %s, which does not name a word." % (_files(count), folder)
         if self._others:
             counted = ["%s (%d)" % item for item in sorted(self._others.items())]
-            yield "Counted as %s: %s." % (labels.UNKNOWN, ", ".join(counted))
+            yield "Counted as %s: %s." % (labels.UNKNOWN, listed(counted, SHOWN_LABELS))
 
 
 def _files(count):

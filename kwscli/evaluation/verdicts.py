@@ -47,7 +47,8 @@ class Difference(NamedTuple):
         if not self.needed:
             return "; more seeds would make the interval narrower"
         clips, difference = self.needed
-        return "; about {:,} clips would show a difference of {:.1f} points".format(clips, 100 * difference)
+        points = "1 point" if difference == SMALLEST_DIFFERENCE else "%.1f points" % (100 * difference)
+        return "; about {:,} clips would show a difference of {}".format(clips, points)
 
     def to_json(self) -> Dict[str, Any]:
         clips, difference = self.needed or (None, None)

@@ -4,7 +4,7 @@ import math
 import os
 import platform
 import time
-from typing import Any, Dict, NamedTuple, Optional
+from typing import Any, Dict, NamedTuple, Optional, Tuple
 
 import numpy as np
 import tensorflow.compat.v1 as tf
@@ -94,8 +94,12 @@ def _train_in(directory, job, data, stream, learns_from, collective, started):
 
 def _statistics(stream):
     """(mean, deviation) [channel_count] of each feature channel in the first training batches."""
-    found = np.concatenate([stream.batch(step)[0] for step in range(1, STATISTICS_BATCHES + 1)])
-    return found.mean(axis=(0, 1)), np.maximum(found.std(axis=(0, 1)), SMALLEST_DEVIATION)
+    return channel_statistics(np.concatenate([stream.batch(step)[0] for step in range(1, STATISTICS_BATCHES + 1)]))
+
+
+def channel_statistics(features: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
+    """(mean, deviation) [channel_count] of each channel of features [n, frame_count, channel_count]."""
+    return features.mean(axis=(0, 1)), np.maximum(features.std(axis=(0, 1)), SMALLEST_DEVIATION)
 
 
 def _split_of(data, split, job):
