@@ -99,20 +99,30 @@ class Measurement(NamedTuple):
         return console.table([head] + rows, ">")
 
     def _found(self):
+        """Where the thresholds come from."""
+        lines = ["They were found on another stream: %s." % self.found_on]
         if self.found_on == self.stream:
-            return "They were found on this very stream, which flatters them: measure them on another one."
-        return "They were found on another stream: %s." % self.found_on
+            lines = ["They were found on this very stream, which flatters them: measure them on another one."]
+        if len(set(self.detector.keyword_thresholds().values())) == 1 < len(self.detector.thresholds):
+            lines.append("That stream has too few false accepts for a threshold per keyword.")
+            if self.wanted_rate:
+                hours = operating_points.hours_for_own_thresholds(len(self.detector.thresholds), self.wanted_rate)
+                lines[-1] += " %.2f hours would be enough." % hours
+        return "\n".join(lines)
 
     def _proof(self):
-        """Whether the stream is long enough to show the rate that was wanted."""
-        shown = "%d false accepts in %.2f hours show that there are at most %.2f per hour (95 %% confidence)" % (
-            len(self.comparison.false_accepts), self.comparison.hours, self.upper_bound
+        """Whether the stream shows the rate that was wanted."""
+        count, hours = len(self.comparison.false_accepts), self.comparison.hours
+        shown = "%d false accepts in %.2f hours show that there are at most %.2f per hour (95 %% confidence)." % (
+            count, hours, self.upper_bound
         )
         if self.upper_bound <= self.wanted_rate:
-            return shown + "."
+            return shown
+        if count > self.wanted_rate * hours:
+            return shown + " That is more than wanted: find the thresholds on a longer stream, or for a lower rate."
         if not self.wanted_rate:
-            return shown + "; no stream is long enough to show 0."
-        return "%s. To show %g per hour, a stream without any false accept has to last %.2f hours." % (
+            return shown + " No stream is long enough to show 0 per hour."
+        return "%s To show %g per hour, a stream without any false accept has to last %.2f hours." % (
             shown, self.wanted_rate, operating_points.upper_bound(0) / self.wanted_rate
         )
 
@@ -163,8 +173,8 @@ def evaluate(
     """Measure models on a stream, in their order.
 
     paths: as `classifiers.open` takes them. stream: a sound file; "": make one of the prepared data in `data_path`, or
-    of that of the first model. truth: the file that says what is said in it. save_stream: a folder for the stream that is made.
-    check(model, data_path): called before each measurement; it may raise a KwsError. settings: values of
+    of that of the first model. truth: the file that says what is said in it. save_stream: a folder for the stream that
+    is made. check(model, data_path): called before each measurement; it may raise a KwsError. settings: values of
     StreamSettings, or None for the default.
     """
     _check(stream, truth, save_stream, dict(settings, split=split), paths)
