@@ -11,7 +11,7 @@ import soundfile
 
 from kwscli import label
 from kwscli.errors import KwsError
-from kwscli.settings import DataSettings
+from kwscli.settings import DataSettings, DetectorSettings
 from kwscli.sound import audio
 from kwscli.sound.feature_settings import FeatureSettings
 from kwscli.workers import cores
@@ -22,7 +22,7 @@ LABELS = ("_silence_", "_unknown_", "yes", "no")
 class Peak:
     """A classifier that scores `yes` highest for a loud clip, and keeps the clips of each call."""
 
-    labels, features, data = LABELS, FeatureSettings(), DataSettings()
+    labels, features, data, detector = LABELS, FeatureSettings(), DataSettings(), DetectorSettings()
 
     def __init__(self):
         self.clips, self.batches = [], []

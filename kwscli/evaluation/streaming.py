@@ -141,7 +141,7 @@ class Recording:
         self._spoken = truth.read(truth_path) if truth_path else []
 
     def __str__(self) -> str:
-        return "%s, with %s" % (self._path, self._truth_path or "no word in it")
+        return self._path + (" with %s" % self._truth_path if self._truth_path else ", in which no keyword is said")
 
     def blocks(self) -> Iterator[np.ndarray]:
         """Yield the samples as blocks [n] float32."""
