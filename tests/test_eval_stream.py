@@ -333,6 +333,7 @@ def test_a_recording_that_is_shorter_than_a_window(evaluating, tmp_path):
     (["--truth", "a.txt"], "--truth a.txt has no effect without --stream"),
     (["--stream", "--words-per-minute", "70"], "--words-per-minute 70 leaves no room between the clips; choose at most 60"),
     (["--stream", "--max-false-accepts-per-hour", "nan"], "--max-false-accepts-per-hour is nan; give a finite number"),
+    (["one", "two", "--stream", "-"], "standard input can be read once, but there are 2 models; save it as a file"),
     (["one", "two", "--stream", "--max-false-accepts-per-hour", "1"], "changes one model, but there are 2"),
 ])
 def test_flags_that_cannot_act(evaluating, monkeypatch, tmp_path, arguments, message):
@@ -396,7 +397,7 @@ def test_thresholds_are_found_on_the_validation_split(evaluating, monkeypatch):
     at = shown.index("thresholds for at most 30 false accepts per hour")
     assert shown[at + 1] == ",".join(write.settings.thresholds)
     assert shown[at + 2].startswith("They were found on another stream: 2 minutes made of validation clips")
-    assert shown[at + 3] == "That stream has too few false accepts for a threshold per keyword. 0.13 hours would be enough."
+    assert shown[at + 3] == "That stream is too short for a threshold per keyword, which takes 0.13 hours."
     assert shown[at + 4] == (
         "0 false accepts in 0.03 hours show that there are at most 89.87 per hour (95 % confidence). To show 30 per hour, "
         "a stream without any false accept has to last 0.10 hours."

@@ -225,6 +225,17 @@ def test_a_low_score_is_not_recognized(tmp_path):
     assert one.label == "yes"
 
 
+@pytest.mark.parametrize("thresholds, min_score, recognized", [
+    (("yes=0.7",), None, False), (("yes=0.6",), None, True), (("no=0.7",), None, True), (("yes=0.7",), 0.5, True),
+    (("yes=0.5",), 0.7, False), ((), None, True),
+])
+def test_a_model_may_have_thresholds_of_its_own(tmp_path, thresholds, min_score, recognized):
+    classifier = Peak()
+    classifier.detector = DetectorSettings(thresholds=thresholds)
+    one, = label.label(classifier, [write(tmp_path / "a.wav")], min_score=min_score)
+    assert one.recognized is recognized
+
+
 def test_tables_for_programs(tmp_path, kws):
     good, bad = write(tmp_path / "a,b.wav"), str(tmp_path / "none.wav")
     found = kws("label", good, bad, "--csv", "--min-score", "1")

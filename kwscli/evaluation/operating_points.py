@@ -3,6 +3,7 @@
 The network runs once. Its scores are kept, and the detector of `kws listen` runs on them for each threshold.
 """
 import dataclasses
+import math
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
@@ -186,7 +187,7 @@ def thresholds_for(
 
 def hours_for_own_thresholds(keyword_count: int, max_false_accepts_per_hour: float) -> float:
     """How long streams have to be so that `thresholds_for` finds a threshold for each keyword."""
-    return 2 * keyword_count / max_false_accepts_per_hour
+    return 2 * keyword_count / max_false_accepts_per_hour if max_false_accepts_per_hour else math.inf
 
 
 def with_thresholds(settings: DetectorSettings, thresholds: Dict[str, float]) -> DetectorSettings:

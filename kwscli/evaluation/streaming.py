@@ -1,6 +1,7 @@
 """`kws eval --stream`: measures a network on a long recording, with the detector of `kws listen`."""
 import collections
 import functools
+import math
 import os
 from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence
 
@@ -36,7 +37,8 @@ class Measurement(NamedTuple):
     latencies_ms: Sequence[float]  # of the hits: from the end of the word to the end of the window that found it
     points: Sequence[Point]  # the operating curve
     wanted_rate: Optional[float] = None  # of false accepts per hour, for which the thresholds were found
-    found_on: str = ""  # the stream that they were found on
+    found_on: str = ""  # the stream that they were found on, and
+    found_in_hours: float = 0.0  # its length
 
     @property
     def interval(self) -> Sequence[float]:
@@ -103,11 +105,9 @@ class Measurement(NamedTuple):
         lines = ["They were found on another stream: %s." % self.found_on]
         if self.found_on == self.stream:
             lines = ["They were found on this very stream, which flatters them: measure them on another one."]
-        if len(set(self.detector.keyword_thresholds().values())) == 1 < len(self.detector.thresholds):
-            lines.append("That stream has too few false accepts for a threshold per keyword.")
-            if self.wanted_rate:
-                hours = operating_points.hours_for_own_thresholds(len(self.detector.thresholds), self.wanted_rate)
-                lines[-1] += " %.2f hours would be enough." % hours
+        hours = operating_points.hours_for_own_thresholds(len(self.detector.thresholds), self.wanted_rate)
+        if self.found_in_hours < hours < math.inf:
+            lines.append("That stream is too short for a threshold per keyword, which takes %.2f hours." % hours)
         return "\n".join(lines)
 
     def _proof(self):
@@ -212,6 +212,8 @@ def _check(stream, truth, save_stream, of_made, paths):
     for name, value in given.items() if stream else ():
         raise KwsError("%s %s is for a stream that kws makes, but --stream names %s" % (flag_of(name), value, stream),
                        "leave one of them out")
+    if len(paths) > 1 and stream == sources.STDIN:
+        raise KwsError("standard input can be read once, but there are %d models" % len(paths), "save it as a file")
     if len(paths) > 1 and of_made.get("max_false_accepts_per_hour") is not None:
         raise KwsError("--max-false-accepts-per-hour changes one model, but there are %d" % len(paths),
                        "give one of them")
@@ -233,18 +235,18 @@ def measure(
 
     other: where `max_false_accepts_per_hour` is set, the stream that its thresholds are found on; None: the same one.
     """
-    scored, detector = score(model, source), model.detector
-    wanted, found_on = settings.max_false_accepts_per_hour, ""
-    if wanted is not None:
-        tuned, found_on = (score(model, other), str(other)) if other else (scored, str(source))
+    scored, detector, found = score(model, source), model.detector, ()
+    if settings.max_false_accepts_per_hour is not None:
+        tuned, rate = score(model, other) if other else scored, settings.max_false_accepts_per_hour
         detector = operating_points.with_thresholds(detector, operating_points.thresholds_for(
-            model.labels, [tuned], detector, wanted, settings.tolerance_ms
+            model.labels, [tuned], detector, rate, settings.tolerance_ms
         ))
+        found = rate, str(other or source), tuned.seconds / 3600
     comparison = operating_points.compare(model.labels, scored, detector, settings.tolerance_ms)
     late = model.features.clip_duration_ms / 2
     latencies = [1000 * (heard.time - said.end) + late for said, heard in comparison.hits]
     points = operating_points.curve(model.labels, [scored], detector, settings.tolerance_ms)
-    return Measurement(model.path, str(source), detector, comparison, latencies, points, wanted, found_on)
+    return Measurement(model.path, str(source), detector, comparison, latencies, points, *found)
 
 
 def score(model: Classifier, source: Any) -> ScoredStream:
