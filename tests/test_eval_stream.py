@@ -1,4 +1,4 @@
-"""`kws eval --stream`: made streams, false accepts per hour, operating curves, and thresholds that go into the model."""
+"""`kws eval --stream`: made streams, false accepts per hour, operating curves, and thresholds of keywords."""
 import dataclasses
 import json
 import os
@@ -9,14 +9,14 @@ import pytest
 import soundfile
 from hypothesis import given, settings as hypothesis_settings, strategies as st
 from test_freeze import write_run
-from test_listen import Tones, spoken as sound_of
+from test_listen import Tones, spoken
 
 from kwscli import classifiers, pretrained
 from kwscli.classifiers import light as light_models
 from kwscli.data import dataset
 from kwscli.detector import Detector
 from kwscli.errors import KwsError
-from kwscli.evaluation import operating_points, streaming
+from kwscli.evaluation import operating_points
 from kwscli.evaluation.made_stream import BLOCK, MadeStream
 from kwscli.evaluation.operating_points import ScoredStream
 from kwscli.export import freeze as freezing, light
@@ -28,6 +28,7 @@ LABELS = ("_silence_", "_unknown_", "yes", "no")
 KEYWORDS = LABELS[2:]
 STRIDE = 240.0
 RATE = 16000
+LEVEL = 8.5
 
 
 @pytest.mark.parametrize("count, low, high", [
@@ -75,13 +76,13 @@ def test_windows_that_are_left_out_change_nothing(rows, smoothing, suppression, 
 
 
 def test_the_curve_is_what_the_detector_gives_with_each_threshold():
-    streams, settings = [random_stream(1), random_stream(2, 1000)], DetectorSettings(thresholds=("yes=0.5",))
+    streams, settings = [random_stream(1, 500), random_stream(2, 300)], DetectorSettings(thresholds=("yes=0.5",))
     points = operating_points.curve(LABELS, streams, settings)
     assert [point.threshold for point in points] == sorted(operating_points.THRESHOLDS, reverse=True)
     for point in points:
         common = DetectorSettings(threshold=point.threshold)
         assert point.false_accepts == sum(len(detections(one, common)) for one in streams)
-        assert (point.hours, point.words, point.false_rejects) == (pytest.approx(3000 * 0.24 / 3600), 0, None)
+        assert (point.hours, point.words, point.false_rejects) == (pytest.approx(800 * 0.24 / 3600), 0, None)
     assert points[0].false_accepts < points[-1].false_accepts
 
 
@@ -150,18 +151,30 @@ def test_a_rate_that_no_threshold_keeps():
     scores = np.zeros((100, len(LABELS)))
     scores[10::20, 3] = 1.0
     stream = ScoredStream(np.arange(100) * STRIDE, scores, 24.0)
-    with pytest.raises(KwsError, match="even with a threshold of 1, there are 5 false accepts in 0.01 hours, more than"):
+    with pytest.raises(KwsError, match="even with a threshold of 1, there are 5 false accepts in 0.01 hours, more"):
         operating_points.thresholds_for(LABELS, [stream], DetectorSettings(), 10)
+
+
+class QuietTones(Tones):
+    """Hears tones of the level that words of made streams have."""
+
+    def scores(self, clips):
+        return super().scores(np.asarray(clips) * LEVEL)
+
+
+def quiet(*words, seconds=10.0):
+    """A sound in which words (time of its middle, hertz) are tones of 0.4 s that `QuietTones` hears."""
+    return spoken(*words, seconds=seconds) / LEVEL
 
 
 def clip_of(hertz, seed):
     """A clip whose middle is a tone of 0.4 s."""
-    return sound_of((0.5, hertz), seconds=1.0) * 0.5 + 0.0001 * np.random.RandomState(seed).randn(RATE)
+    return 0.5 * spoken((0.5, hertz), seconds=1.0) + 0.0001 * np.random.RandomState(seed).randn(RATE)
 
 
 @pytest.fixture(scope="module")
 def recordings(tmp_path_factory):
-    """A folder of keywords and another word that `Tones` tells apart, with background noise."""
+    """A folder of keywords and another word that `QuietTones` tells apart, with background noise."""
     folder = str(tmp_path_factory.mktemp("recordings"))
     for word, hertz in (("yes", 440), ("no", 880), ("bed", 1760)):
         os.makedirs(os.path.join(folder, word))
@@ -202,14 +215,15 @@ def test_a_made_stream_depends_on_its_settings_only(prepared):
 
 
 def test_half_of_the_words_are_keywords_of_the_split(prepared):
-    stream = made(prepared, words_per_minute=30)
+    stream = made(prepared, words_per_minute=40)
     words = [one.word for one in stream.spoken()]
     data = dataset.load(prepared)
-    testing = {word: int(((data.words == word) & (data.splits == "testing")).sum()) for word in ("yes", "no", "bed")}
-    assert len(words) == 30 and words.count("bed") == 15
-    assert abs(words.count("yes") - words.count("no")) <= 15
-    assert str(stream).startswith("1 minutes made of testing clips: 15 keywords and 15 other words (of %d recordings) at "
-                                  "10 dB over background noise (seed 1)" % testing["bed"])
+    others = int(((data.words == "bed") & (data.splits == "testing")).sum())
+    assert len(words) == 40 and words.count("bed") == 20 > others and {"yes", "no", "bed"} == set(words)
+    assert str(stream) == (
+        "1 minutes made of testing clips: 20 keywords and 20 other words (of %d recordings) at 10 dB over background "
+        "noise (seed 1)" % others
+    )
 
 
 def test_the_truth_is_exact(prepared):
@@ -242,9 +256,9 @@ def test_a_background_of_several_recordings_has_one_level(prepared):
 
 @pytest.fixture
 def evaluating(kws, monkeypatch, prepared):
-    """evaluating(*args): runs kws eval with the classifier `Tones` and the prepared data."""
+    """evaluating(*args): runs kws eval with the classifier `QuietTones` and the prepared data."""
     def opened(path=None, labels=None, light=False):
-        model = Tones()
+        model = QuietTones()
         model.data_path = prepared
         return model
 
@@ -265,8 +279,8 @@ def test_a_stream_without_a_file_is_made(evaluating):
 
 
 def test_latency_is_from_the_end_of_the_word_to_the_end_of_the_window(evaluating, tmp_path):
-    """Tones hears a tone in the middle half second of a window."""
-    soundfile.write(str(tmp_path / "a.wav"), sound_of((3.0, 440), (6.0, 880)), RATE)
+    """QuietTones hears a tone in the middle half second of a window."""
+    soundfile.write(str(tmp_path / "a.wav"), quiet((3.0, 440), (6.0, 880)), RATE)
     (tmp_path / "a.txt").write_text("2.8\t3.2\tyes\n5.8\t6.2\tno\n")
     found = json.loads(evaluating("--stream", tmp_path / "a.wav", "--truth", tmp_path / "a.txt", "--json").stdout)
     ends = np.arange(40) * 0.24 + 1
@@ -276,11 +290,13 @@ def test_latency_is_from_the_end_of_the_word_to_the_end_of_the_window(evaluating
 
 def test_listen_reproduces_the_numbers_on_a_stream_that_was_kept(evaluating, kws, tmp_path):
     folder = tmp_path / "kept"
-    found = json.loads(evaluating("--stream", "--save-stream", folder, "--json").stdout)
+    made_how = "--stream", "--stream-minutes", 2
+    found = json.loads(evaluating(*made_how, "--save-stream", folder, "--json").stdout)
+    assert found["hits"] == 20
     assert sorted(os.listdir(str(folder))) == ["stream.flac", "stream.txt"]
-    heard = kws("listen", folder / "stream.flac", "--truth", folder / "stream.txt", "--json").stdout.splitlines()[-1]
-    assert json.loads(heard).items() <= found.items()
-    again = json.loads(evaluating("--stream", folder / "stream.flac", "--truth", folder / "stream.txt", "--json").stdout)
+    kept = folder / "stream.flac", "--truth", folder / "stream.txt", "--json"
+    assert json.loads(kws("listen", *kept).stdout.splitlines()[-1]).items() <= found.items()
+    again = json.loads(evaluating("--stream", *kept).stdout)
     assert again["operating_curve"] == found["operating_curve"]
     assert again["latency_ms"]["median"] == pytest.approx(found["latency_ms"]["median"], abs=0.01)
     ran = evaluating("--stream", "--save-stream", folder)
@@ -288,7 +304,7 @@ def test_listen_reproduces_the_numbers_on_a_stream_that_was_kept(evaluating, kws
 
 
 def test_a_recording_without_keywords_measures_false_accepts_alone(evaluating, tmp_path):
-    soundfile.write(str(tmp_path / "room.wav"), sound_of((2.0, 440), (6.0, 440)), RATE)
+    soundfile.write(str(tmp_path / "room.wav"), quiet((2.0, 440), (6.0, 440)), RATE)
     ran = evaluating("--stream", tmp_path / "room.wav")
     assert "0 of 0 keywords found, 0 wrong words, 0 misses, 2 false accepts (720.0 per hour)" in ran.stdout
     assert "room.wav, in which no keyword is said" in ran.stdout and "false rejects at" not in ran.stdout
@@ -296,7 +312,7 @@ def test_a_recording_without_keywords_measures_false_accepts_alone(evaluating, t
 
 
 def test_words_that_are_not_keywords_count_as_other_speech(evaluating, tmp_path):
-    soundfile.write(str(tmp_path / "a.wav"), sound_of((2.0, 440), (6.0, 440)), RATE)
+    soundfile.write(str(tmp_path / "a.wav"), quiet((2.0, 440), (6.0, 440)), RATE)
     (tmp_path / "a.csv").write_text("word,time\nyes,2.0\nbed,6.0\nbed,8.5\n")
     ran = evaluating("--stream", tmp_path / "a.wav", "--truth", tmp_path / "a.csv")
     assert "1 of 1 keywords found (100.0 %), 0 wrong words, 0 misses, 1 false accepts" in ran.stdout
@@ -305,7 +321,7 @@ def test_words_that_are_not_keywords_count_as_other_speech(evaluating, tmp_path)
 
 @pytest.mark.parametrize("time", ["700.5", "-1.5"])
 def test_a_word_that_is_not_in_the_recording(evaluating, tmp_path, time):
-    soundfile.write(str(tmp_path / "a.wav"), sound_of(), RATE)
+    soundfile.write(str(tmp_path / "a.wav"), quiet(), RATE)
     (tmp_path / "a.txt").write_text("yes, 2.0\nno, %s\n" % time)
     ran = evaluating("--stream", tmp_path / "a.wav", "--truth", tmp_path / "a.txt")
     assert ran.exit_code == 1 and ran.stdout == ""
@@ -314,7 +330,7 @@ def test_a_word_that_is_not_in_the_recording(evaluating, tmp_path, time):
 
 
 def test_a_recording_that_is_shorter_than_a_window(evaluating, tmp_path):
-    soundfile.write(str(tmp_path / "a.wav"), sound_of(seconds=0.4), RATE)
+    soundfile.write(str(tmp_path / "a.wav"), quiet(seconds=0.4), RATE)
     ran = evaluating("--stream", tmp_path / "a.wav")
     assert ran.exit_code == 0 and "a.wav" in ran.stderr
     assert "is shorter than a window of the network: it lasts 0.40 s of 1.00 s." in ran.stderr
@@ -331,7 +347,7 @@ def test_a_recording_that_is_shorter_than_a_window(evaluating, tmp_path):
     (["--stream-minutes", "5"], "--stream-minutes 5.0 has no effect without --stream; leave it out"),
     (["--max-false-accepts-per-hour", "5"], "--max-false-accepts-per-hour 5.0 has no effect without --stream"),
     (["--truth", "a.txt"], "--truth a.txt has no effect without --stream"),
-    (["--stream", "--words-per-minute", "70"], "--words-per-minute 70 leaves no room between the clips; choose at most 60"),
+    (["--stream", "--words-per-minute", "70"], "--words-per-minute 70 leaves no room between the clips; choose at most"),
     (["--stream", "--max-false-accepts-per-hour", "nan"], "--max-false-accepts-per-hour is nan; give a finite number"),
     (["one", "two", "--stream", "-"], "standard input can be read once, but there are 2 models; save it as a file"),
     (["one", "two", "--stream", "--max-false-accepts-per-hour", "1"], "changes one model, but there are 2"),
@@ -361,10 +377,10 @@ def without(prepared, folder, *words):
 
 def test_data_without_background_recordings_or_other_words(evaluating, prepared, tmp_path):
     folder = without(prepared, tmp_path / "data", "_background_noise_", "bed")
-    ran = evaluating("--stream", "--data-path", folder)
+    ran = evaluating("--stream", "--stream-minutes", 2, "--data-path", folder)
     assert "has no background recordings: between the words, the stream is silent." in ran.stderr
     assert "has no testing clips of other words: the stream has keywords only." in ran.stderr
-    assert "200 keywords (of" in ran.stdout and "and 0 other words over silence" in ran.stdout
+    assert "40 keywords (of" in ran.stdout and "and 0 other words over silence" in ran.stdout
 
 
 def test_data_without_keywords(evaluating, prepared, tmp_path):
@@ -399,23 +415,38 @@ def test_thresholds_are_found_on_the_validation_split(evaluating, monkeypatch):
     assert shown[at + 2].startswith("They were found on another stream: 2 minutes made of validation clips")
     assert shown[at + 3] == "That stream is too short for a threshold per keyword, which takes 0.13 hours."
     assert shown[at + 4] == (
-        "0 false accepts in 0.03 hours show that there are at most 89.87 per hour (95 % confidence). To show 30 per hour, "
-        "a stream without any false accept has to last 0.10 hours."
+        "0 false accepts in 0.03 hours show that there are at most 89.87 per hour (95 % confidence). To show 30 per "
+        "hour, a stream without any false accept has to last 0.10 hours."
     )
     assert "tones now has these thresholds" in ran.stderr
 
 
-@pytest.mark.parametrize("rate, words", [
-    (0, "No stream is long enough to show 0 per hour."), (3000, "720.00 per hour"),
+@pytest.mark.parametrize("rate, end", [
+    (0, "No stream is long enough to show 0 per hour."), (3000, "(95 % confidence)."),
+    (900, "To show 900 per hour, a stream without any false accept has to last 0.00 hours."),
 ])
-def test_what_a_recording_can_show(evaluating, monkeypatch, tmp_path, rate, words):
+def test_what_a_recording_shows(evaluating, monkeypatch, tmp_path, rate, end):
     monkeypatch.setattr("kwscli.classifiers.detector_writer", lambda path: WritesIntoTones())
-    soundfile.write(str(tmp_path / "room.wav"), 0.5 * sound_of(*[(second, 440) for second in range(2, 58, 4)], seconds=60),
-                    RATE)
+    words = [(second, 440) for second in range(2, 58, 4)]
+    soundfile.write(str(tmp_path / "room.wav"), quiet(*words, seconds=60), RATE)
     shown = evaluating("--stream", tmp_path / "room.wav", "--max-false-accepts-per-hour", rate).stdout
     assert "They were found on this very stream, which flatters them: measure them on another one." in shown
-    assert ("To show" not in shown) == (rate == 3000 or rate == 0)
-    assert (words in shown) == (rate == 0)
+    assert shown.rstrip().endswith(end)
+
+
+def test_a_rate_that_is_exceeded_is_said(evaluating, monkeypatch, prepared):
+    """Words of the testing split that sound like a keyword, which those of the validation split do not."""
+    def confused(model, source):
+        scores = np.zeros((100, len(LABELS)))
+        scores[10::20, 2] = 0.9999 if "testing" in str(source) else 0.0
+        return ScoredStream(np.arange(100) * STRIDE, scores, 24.0)
+
+    monkeypatch.setattr("kwscli.classifiers.detector_writer", lambda path: WritesIntoTones())
+    monkeypatch.setattr("kwscli.evaluation.streaming.score", confused)
+    shown = evaluating("--stream", "--max-false-accepts-per-hour", 100).stdout
+    assert "5 false accepts in 0.01 hours" in shown and shown.rstrip().endswith(
+        "That is more than wanted: find the thresholds on a longer stream, or for a lower rate."
+    )
 
 
 @pytest.fixture(scope="module")
@@ -451,18 +482,19 @@ def test_a_tflite_file_gets_thresholds_and_keeps_all_else(a_run, room, kws, tmp_
     frozen, = freezing.freeze(a_run, str(tmp_path / "a.tflite"), formats=["tflite"])
     with classifiers.open(frozen.path) as before:
         scores = before.scores(np.full((1, RATE), 0.1, np.float32))
+    there = os.listdir(str(tmp_path))
     assert kws("eval", frozen.path, "--stream", room, "--max-false-accepts-per-hour", 1e6).exit_code == 0
     with classifiers.open(frozen.path) as after:
         assert np.array_equal(after.scores(np.full((1, RATE), 0.1, np.float32)), scores)
         assert set(after.detector.keyword_thresholds().values()) == {0.5}
         assert (after.labels, after.data, after.network) == (before.labels, before.data, before.network)
-    assert sorted(os.listdir(str(tmp_path))) == ["a.tflite", "room.wav"]
+    assert sorted(os.listdir(str(tmp_path))) == sorted(there)
 
 
 def test_models_that_cannot_be_changed(room, kws, tmp_path):
     ran = kws("eval", tmp_path / "a.pb", "--stream", room, "--max-false-accepts-per-hour", 1)
     assert ran.exit_code == 1 and ran.stdout == "" and ran.stderr.count("\n") == 1
-    assert "kws does not change the settings in %s; give the run that it was frozen from" % (tmp_path / "a.pb") in ran.stderr
+    assert "kws does not change the settings in %s; give the run" % (tmp_path / "a.pb") in ran.stderr
     name = pretrained.names()[0]
     ran = kws("eval", name, "--stream", room, "--max-false-accepts-per-hour", 1)
     assert ran.exit_code == 1 and "the network in the package stay as they are; give a copy of " in ran.stderr
