@@ -168,7 +168,7 @@ def train(**values):
 @options(EvaluationSettings)
 @click.option("--stream", is_flag=False, flag_value="", metavar="[FILE]",
               help="Measure on a long recording, or on one that is made of prepared data.")
-@click.option("--truth", metavar="FILE", help="What is said in the recording, as for kws listen. Without it: no keyword.")
+@click.option("--truth", metavar="FILE", help="What is said in the recording, as for kws listen; else no keyword.")
 @click.option("--save-stream", metavar="DIR", help="Keep the stream that is made, and what is said in it.")
 @options(StreamSettings)
 @_labels
