@@ -96,7 +96,7 @@ class Measurement(NamedTuple):
         return [(rate, operating_points.at_rate(self.points, rate)) for rate in RATES]
 
     def _rates(self):
-        head = ("at most per hour", "threshold", "false rejects", "false accepts", "per hour", "95 % interval")
+        head = ("at most", "threshold", "false rejects", "false accepts", "per hour", "95 % interval")
         rows = [("%g" % rate,) + (_row(point) if point else (None,) * 5) for rate, point in self._at_rates()]
         return console.table([head] + rows, ">")
 
