@@ -15,7 +15,9 @@ from . import __version__, console, export, guides, imports, interrupts, models
 from .boards import BOARDS
 from .errors import KwsError
 from .flags import Group, ListOf, check_repeated, options
-from .settings import DataSettings, DetectorSettings, EvaluationSettings, PrepareSettings, TrainSettings, flag_of, pick
+from .settings import (
+    DataSettings, DetectorSettings, EvaluationSettings, PrepareSettings, StreamSettings, TrainSettings, flag_of, pick
+)
 from .sound.feature_settings import FeatureSettings
 
 
@@ -189,61 +191,101 @@ def train(**values):
 @click.option("--split", type=click.Choice(["training", "validation", "testing"]),
               help="The split of prepared data to measure on.  [default: testing]")
 @options(EvaluationSettings)
+@click.option("--stream", is_flag=False, flag_value="", metavar="[FILE]",
+              help="Measure on a long recording, or on one that is made of prepared data.")
+@click.option("--truth", metavar="FILE", help="What is said in the recording, as for kws listen; else no keyword.")
+@click.option("--save-stream", metavar="DIR", help="Keep the stream that is made, and what is said in it.")
+@options(StreamSettings)
 @_labels
 @click.option("--report", metavar="DIR",
               help="Write a page with figures and mistakes to listen to, and its numbers as JSON, CSV and PNG.")
 @_json
-def evaluate(paths, checkpoints, data_path, split, labels, report, as_json, **percentages):
+def evaluate(paths, checkpoints, data_path, split, labels, report, as_json, **how):
     """Measure a network: accuracy, precision and recall per label, and the confusion matrix.
 
     The data path is prepared data, or an archive or folder that has a folder per label. Several networks are measured
     on the same clips, and each is compared with the first. The train dir of kws train --seeds counts as one network.
+    With --stream: hits, false accepts per hour and latency of the detector of kws listen.
 
     \b
     kws eval --checkpoint output/0
     kws eval --checkpoint output/0 --report report
     kws eval output/0 ds_cnn.onnx ds_cnn_int8.tflite
+    kws eval output/0 --stream --stream-minutes 60
     kws eval --checkpoint DS_CNN_S.pb --labels labels.txt --data-path speech_commands_test_set_v0.02.tar.gz
     """
     with imports.guarded():
-        from . import classifiers
         from .evaluation import compare, evaluate as evaluating
 
     def check(model, data_path):
         check_repeated(lambda: evaluating.settings_of(model, data_path), model.path)
 
     paths = checkpoints + paths
-    several = len(paths) > 1 or any(map(compare.is_seeds, paths))
-    if report:
-        if several:
-            raise KwsError("--report is about one model, but there are several", "run kws eval for each of them")
-        with imports.guarded():
-            from .evaluation import measurements
-            from .evaluation.report import writer
-
-        writer.check(report)
-    if several:
-        models = compare.compare(paths, labels, data_path, split, check, **percentages)
+    clips = {name: how.pop(name) for name in vars(EvaluationSettings())}
+    if how["stream"] is not None:
+        _refuse(dict(clips, report=report), "is about clips, and a stream has none")
+        _evaluate_stream(paths, labels, data_path, split, as_json, check, **how)
+        return
+    _refuse(how, "has no effect without --stream")
+    if len(paths) > 1 or any(map(compare.is_seeds, paths)):
+        _refuse({"report": report}, "is about one network, but there are several")
+        models = compare.compare(paths, labels, data_path, split, check, **clips)
         if as_json:
             _print_json(compare.to_json(models))
         else:
             click.echo(compare.page(models))
         return
-    with classifiers.open(paths[0] if paths else None, labels) as model:
+    evaluation, path = _evaluate_clips(paths[0] if paths else None, labels, data_path, split, report, check, clips)
+    if as_json:
+        _print_json(dict(evaluation.to_json(), checkpoint=path))
+    else:
+        click.echo(evaluation)
+
+
+def _evaluate_clips(path, labels, data_path, split, report, check, settings):
+    """The part of `kws eval` that measures one network on clips -> (Evaluation, the path of the network)."""
+    with imports.guarded():
+        from . import classifiers
+        from .evaluation import evaluate as evaluating, measurements
+        from .evaluation.report import writer
+
+    if report:
+        writer.check(report)
+    with classifiers.open(path, labels) as model:
         data_path = data_path or model.data_path or "data"
         check(model, data_path)
-        if report:
-            given = dict(percentages, split=split, labels=labels, report=report)
-            command = _command("eval", checkpoint=model.path, data_path=data_path, **given)
-            measured = measurements.measure(model, data_path, command, split, **percentages)
-            evaluation = measured.evaluation
-            writer.write(measured, report)
-        else:
-            evaluation = evaluating.evaluate(model, data_path, model.data, split, **percentages)
-        if as_json:
-            _print_json(dict(evaluation.to_json(), checkpoint=model.path))
-        else:
-            click.echo(evaluation)
+        if not report:
+            return evaluating.evaluate(model, data_path, model.data, split, **settings), model.path
+        given = dict(settings, split=split, labels=labels, report=report)
+        command = _command("eval", checkpoint=model.path, data_path=data_path, **given)
+        measured = measurements.measure(model, data_path, command, split, **settings)
+        writer.write(measured, report)
+        return measured.evaluation, model.path
+
+
+def _refuse(values, why):
+    """Refuse flags {name: value} that were given, though they cannot act."""
+    for name, value in values.items():
+        if value is not None:
+            raise KwsError("%s %s %s" % (flag_of(name), value, why), "leave it out")
+
+
+def _evaluate_stream(paths, labels, data_path, split, as_json, check, **how):
+    """The part of `kws eval` that measures on a stream."""
+    with imports.guarded():
+        from . import classifiers
+        from .evaluation import streaming
+
+    paths = paths or (classifiers.located(None),)
+    write = classifiers.detector_writer(paths[0]) if how["max_false_accepts_per_hour"] is not None else None
+    found = streaming.evaluate(paths, labels, data_path, split, check=check, **how)
+    if as_json:
+        _print_json([one.to_json() for one in found] if len(found) > 1 else found[0].to_json())
+    else:
+        click.echo(streaming.table(found) if len(found) > 1 else found[0])
+    if write:
+        write(found[0].detector)
+        console.say("%s now has these thresholds, and so has what kws freeze makes of it." % paths[0])
 
 
 @cli.command()
@@ -251,8 +293,9 @@ def evaluate(paths, checkpoints, data_path, split, labels, report, as_json, **pe
 @_checkpoint
 @_labels
 @click.option("--top", type=click.IntRange(1), default=3, show_default=True, help="Number of labels to show per file.")
-@click.option("--min-score", type=click.FloatRange(0, 1), default=0.0, metavar="P",
-              help="A file whose highest score is below this, such as 0.8, is not recognized.")
+@click.option("--min-score", type=click.FloatRange(0, 1), metavar="P",
+              help="A file whose highest score is below this, such as 0.8, is not recognized.  "
+              "[default: the threshold of the keyword in the model, if it has one]")
 @_json
 @click.option("--jsonl", "as_lines", is_flag=True, help="Print a line of JSON per file, as soon as it is labelled.")
 @click.option("--csv", "as_csv", is_flag=True, help="Print a table with commas, for programs.")
