@@ -343,7 +343,7 @@ def test_a_recording_that_is_shorter_than_a_window(evaluating, tmp_path):
     (["--stream", "a.wav", "--stream-minutes", "5"], "--stream-minutes 5.0 is for a stream that kws makes"),
     (["--stream", "a.wav", "--split", "training"], "--split training is for a stream that kws makes"),
     (["--stream", "a.wav", "--save-stream", "kept"], "--save-stream kept is for a stream that kws makes"),
-    (["--stream", "--silence-percentage", "5"], "--silence-percentage 5.0 chooses clips, and a stream has none"),
+    (["--stream", "--silence-percentage", "5"], "--silence-percentage 5.0 is about clips, and a stream has none"),
     (["--stream-minutes", "5"], "--stream-minutes 5.0 has no effect without --stream; leave it out"),
     (["--max-false-accepts-per-hour", "5"], "--max-false-accepts-per-hour 5.0 has no effect without --stream"),
     (["--truth", "a.txt"], "--truth a.txt has no effect without --stream"),

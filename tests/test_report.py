@@ -463,7 +463,7 @@ def test_a_missing_library_is_told_before_anything_is_measured(kws, monkeypatch,
 
 def test_a_report_is_about_one_model(kws, tmp_path):
     result = kws("eval", "a.pb", "b.pb", "--report", tmp_path / "report")
-    assert result.exit_code == 1 and "--report is about one model, but there are several; run kws eval" in result.stderr
+    assert result.exit_code == 1 and "is about one network, but there are several; leave it out" in result.stderr
 
 
 # The whole way, by the command line
