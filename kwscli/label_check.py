@@ -54,8 +54,10 @@ class Report(NamedTuple):
     page: Optional[str]  # None where the page could not be made
 
     def __str__(self) -> str:
-        lines = ["{:,} of {:,} words are doubtful; {:.1f} % were recognized by networks that did not know the speaker"
-                 .format(len(self.found), self.checked, 100 * self.accuracy)]
+        lines = [
+            "{:,} of {:,} words are doubtful, listed with the most doubtful first; networks that did not know the "
+            "speaker recognized {:.1f} %".format(len(self.found), self.checked, 100 * self.accuracy)
+        ]
         if self.found:
             rows = [(one.file, one.word, one.suggested, "%.2f" % one.score_of_word, "%.2f" % one.score_of_suggested)
                     for one in self.found[:_SHOWN]]

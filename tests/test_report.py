@@ -243,7 +243,7 @@ def test_the_data_has_a_hash(level, clips, tmp_path):
 
 
 def speech(count=5):
-    return np.random.RandomState(1).uniform(-0.2, 0.2, (count, 16000)).astype(np.float32)
+    return np.random.RandomState(1).uniform(-0.11, 0.11, (count, 16000)).astype(np.float32)
 
 
 def changed(background=()):
@@ -262,7 +262,7 @@ def test_the_noise_has_the_power_that_the_ratio_says():
             noise = seen[kind, ratio].astype(np.float64) - speech()
             power = (speech().astype(np.float64) ** 2).mean(axis=1)
             found = 10 * np.log10(power / (noise ** 2).mean(axis=1))
-            assert found == pytest.approx(np.full(5, ratio), abs=0.01) or np.abs(seen[kind, ratio]).max() == 1
+            assert found == pytest.approx(np.full(5, ratio), abs=0.01)
     hum_again = seen["background noise", 5] - speech()
     assert np.corrcoef(hum_again[0][:-44], hum_again[0][44:])[0, 1] > 0.99  # 44 samples are a period
 

@@ -14,6 +14,8 @@ from ..runs import run_directory
 from ..significance import mean_interval
 from . import cost, evaluate, verdicts
 
+_HEADINGS = "model", "format", "bytes", "accuracy", "95 % interval", "as the first", "ms per clip"
+
 
 class Row(NamedTuple):
     """What is known about one model."""
@@ -25,14 +27,12 @@ class Row(NamedTuple):
     agreement: float  # the share of the clips to which it gives the same label as the first model
     milliseconds: float  # per clip, with its features, one clip at a time
 
-    @property
-    def accuracy(self) -> float:
-        return self.evaluation.result.accuracy
-
-    @property
-    def interval(self) -> Tuple[float, float]:
-        """The 95 % confidence interval of the accuracy, for other clips."""
-        return self.evaluation.result.interval
+    def cells(self) -> Tuple:
+        """The columns of the table."""
+        result = self.evaluation.result
+        return _cells(
+            self.path, self.format, self.size, result.accuracy, result.interval, self.agreement, self.milliseconds
+        )
 
     def to_json(self) -> Dict[str, Any]:
         return dict(
@@ -47,30 +47,38 @@ class Seeds(NamedTuple):
     path: str
     rows: Tuple[Row, ...]
 
-    format = property(lambda self: "%d seeds" % len(self.rows))
-    size = property(lambda self: self.rows[0].size)
-    evaluation = property(lambda self: self.rows[0].evaluation)
-    agreement = property(lambda self: float(np.mean([row.agreement for row in self.rows])))
-    milliseconds = property(lambda self: float(np.median([row.milliseconds for row in self.rows])))
+    @property
+    def evaluation(self) -> evaluate.Evaluation:
+        """That of the first seed."""
+        return self.rows[0].evaluation
 
     @property
     def accuracies(self) -> List[float]:
-        return [row.accuracy for row in self.rows]
+        return [row.evaluation.result.accuracy for row in self.rows]
 
-    @property
-    def accuracy(self) -> float:
-        return mean_interval(self.accuracies)[0]
-
-    @property
-    def interval(self) -> Tuple[float, float]:
-        """The 95 % confidence interval of the mean accuracy, for other seeds and the same clips."""
-        return mean_interval(self.accuracies)[1:]
+    def cells(self) -> Tuple:
+        """The columns of the table: means, and the median time."""
+        agreement, milliseconds = zip(*((row.agreement, row.milliseconds) for row in self.rows))
+        mean, low, high = mean_interval(self.accuracies)
+        return _cells(
+            self.path, "%d seeds" % len(self.rows), self.rows[0].size, mean, (low, high), np.mean(agreement),
+            np.median(milliseconds),
+        )
 
     def to_json(self) -> Dict[str, Any]:
+        mean, low, high = mean_interval(self.accuracies)
         return {
-            "checkpoint": self.path, "seeds": [row.to_json() for row in self.rows], "accuracy": self.accuracy,
-            "interval_95": list(self.interval), "clips": self.evaluation.result.count,
+            "checkpoint": self.path, "seeds": [row.to_json() for row in self.rows], "accuracy": mean,
+            "interval_95": [low, high], "clips": self.evaluation.result.count,
         }
+
+
+def _cells(path, kind, size, accuracy, interval, agreement, milliseconds):
+    low, high = interval
+    return (
+        path, kind, size, "%.2f %%" % (100 * accuracy), "%.2f to %.2f" % (100 * low, 100 * high),
+        "%.1f %%" % (100 * agreement), "%.2f" % milliseconds,
+    )
 
 
 def is_seeds(path: str) -> bool:
@@ -146,18 +154,13 @@ def to_json(models: Sequence[Any]) -> List[Dict[str, Any]]:
 
 def page(models: Sequence[Any]) -> str:
     """The models in a table, what they were measured on, and which of them are better than the first."""
-    cells = [("model", "format", "bytes", "accuracy", "95 % interval", "as the first", "ms per clip")]
-    for model in models:
-        low, high = model.interval
-        cells.append((
-            model.path, model.format, model.size, "%.2f %%" % (100 * model.accuracy),
-            "%.2f to %.2f" % (100 * low, 100 * high), "%.1f %%" % (100 * model.agreement), "%.2f" % model.milliseconds,
-        ))
-    parts = [models[0].evaluation.clips, console.table(cells, "<<>")]
+    parts = [models[0].evaluation.clips, console.table([_HEADINGS] + [model.cells() for model in models], "<<>")]
     if any(isinstance(model, Seeds) for model in models):
         parts.append("The accuracy of several seeds is their mean; its interval is for other seeds and the same clips "
                      "(Student's t).")
     found = verdicts_of(models)
     if found:
         parts.append("\n".join([str(one) for one in found] + verdicts.notes(found)))
-    return "\n\n".join(parts)
+    cautions = [set(model.evaluation.cautions) for model in models]
+    common = [line for line in models[0].evaluation.cautions if all(line in one for one in cautions)]
+    return "\n\n".join(parts + (["\n".join(common)] if common else []))
