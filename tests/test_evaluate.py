@@ -329,8 +329,8 @@ def test_the_clips_and_their_rule_are_told(prepared, percentages, silence, unkno
 
 def test_eval_is_told_other_percentages_by_flags(kws):
     shown = kws("eval", "--help").stdout
-    assert shown.count("[default: 10.0]") == 2
-    assert all("--%s-percentage" % name in shown for name in ("silence", "unknown"))
+    for name in ("silence", "unknown"):
+        assert "[default: 10.0]" in shown.partition("--%s-percentage" % name)[2].partition(" --")[0]
     assert kws("eval", "--silence-percentage", "-1").exit_code == 2
 
 
