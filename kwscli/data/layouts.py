@@ -247,7 +247,7 @@ def _key(path):
     """A path in the form in which label files and file systems agree: no ending, one Unicode form."""
     path = posixpath.normpath(path.replace(os.sep, "/").strip())
     stem, suffix = posixpath.splitext(path)
-    return unicodedata.normalize("NFC", stem if suffix.lower() in audio.SUFFIXES else path)
+    return unicodedata.normalize("NFC", stem if suffix.lower() in audio.SUFFIXES + audio.CONVERTIBLE else path)
 
 
 def _table_split(path):
