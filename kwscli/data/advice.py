@@ -8,6 +8,7 @@ from ..labels import UNKNOWN
 
 FEW_CLIPS = 20  # training clips of a word, below which a network needs the weights of another one to start with
 RARE = 0.1  # share of the clips of the most frequent word
+SILENT = 0.5  # share of the recordings of a word
 FEW_SPEAKERS = 10
 FEW_WORDS = 3  # as many or fewer leave nothing that a network could learn _unknown_ from
 MANY_WORDS = 50
@@ -17,6 +18,7 @@ _SHOWN = 5  # words that a line names
 def lines(info: Dict[str, Any]) -> Iterator[str]:
     """A line per problem, given dataset.json."""
     counts = {word: splits["training"] for word, splits in info["words"].items() if word != UNKNOWN}
+    yield from _silent(info)
     yield from _clips(counts)
     speakers = info["speaker_count"]
     if 0 < speakers < FEW_SPEAKERS:
@@ -30,13 +32,20 @@ def lines(info: Dict[str, Any]) -> Iterator[str]:
                "(--model-size l)." % len(counts))
 
 
+def _silent(info):
+    silent = {word: count for word, count in info.get("silent_clips", {}).items()
+              if count >= SILENT * sum(info["words"][word].values())}
+    if silent:
+        yield "Mostly silent recordings: %s. Check the microphone and its volume, and record again." % _some(silent)
+
+
 def _clips(counts):
     most = max(counts, key=lambda word: counts[word], default="")
     few = {word: count for word, count in counts.items() if count < FEW_CLIPS}
     rare = {word: count for word, count in counts.items() if count <= RARE * counts[most]}
     if few:
-        yield ("Fewer than %d training clips: %s. Start with a trained network (--start-checkpoint ds_cnn_s "
-               "--freeze-layers all), and record more." % (FEW_CLIPS, _some(few)))
+        yield ("Fewer than %d training clips: %s. Start with a trained network (--start-checkpoint ds_cnn_s), "
+               "and record more." % (FEW_CLIPS, _some(few)))
     if rare:
         yield ("A tenth of the clips of %s (%d) or fewer: %s. A network that learns them as keywords will miss them. "
                "Record more, or train with --keyword-balance 1." % (most, counts[most], _some(rare)))

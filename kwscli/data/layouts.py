@@ -116,7 +116,8 @@ def recognize(paths: Iterable[str], lines_of: Callable[[str], Iterable[str]]) ->
     parts = _cut(places, cuts.beside(paths), lines_of, notes)
     _unite_forms(places, notes)
     given = _settle_splits(places, notes)
-    return Layout(places, given, notes, parts, _passed_over(places))
+    names = [name for path in sounds for name in ([part for part, _ in parts[path]] if path in parts else [path])]
+    return Layout({name: places[name] for name in names}, given, notes, parts, _passed_over(places))
 
 
 def _cut(places, tracks, lines_of, notes):

@@ -36,11 +36,6 @@ def pack(sources: Sources, settings: PrepareSettings) -> None:
         examiner.settle(layout)
         if not writer.recordings:
             raise _nothing_found(sources.main, layout, writer)
-        if all("silent: " in recording.problems for recording in writer.recordings):
-            raise KwsError(
-                "all %d recordings in %s are silent" % (len(writer.recordings), sources.main),
-                "check the microphone and its volume, and record them again",
-            )
         contents.fingerprint.write(os.path.join(packed, FINGERPRINT))
         writer.finish(dict(
             vars(settings), source=sources.source, source_bytes=_source_bytes(sources, contents.fingerprint),
@@ -201,6 +196,9 @@ def _summary(writer, layout):
         "split_rule": "given" if layout.given_splits else "sha1 of the speaker (or file name), modulo 2^27",
         "given_splits": layout.given_splits,
         "words": words,
+        "silent_clips": collections.Counter(
+            recording.word for recording in writer.recordings if "silent: " in recording.problems
+        ),
         "speaker_count": len({recording.speaker for recording in writer.recordings if recording.speaker}),
         "problems": collections.Counter(
             "%s, %s" % (problem.problem.split(":")[0], problem.action) for problem in writer.problems
