@@ -102,7 +102,11 @@ def prepare(data_path, archive, out, download, synthesize, force, check_labels, 
         imports.need_tensorflow()
     settings = pick(PrepareSettings, how)
     source = preparing.source_of(data_path, archive, download, synthesize)
-    report = preparing.prepare(source, out or data_path, settings, force, data_path=data_path)
+    with contextlib.ExitStack() as stack:
+        aligner = stack.enter_context(_aligner(settings)) if settings.align else None
+        report = preparing.prepare(
+            source, out or data_path, settings, force, data_path=data_path, cut=aligner and aligner.cut
+        )
     if not as_json:
         click.echo(report)
     checked = _check_labels(out or data_path, check_labels) if check_labels else None
@@ -110,6 +114,13 @@ def prepare(data_path, archive, out, download, synthesize, force, check_labels, 
         _print_json(dict(report.info, label_check=checked.to_json()) if checked else report.info)
     elif checked:
         click.echo("\n" + str(checked))
+
+
+def _aligner(settings):
+    with imports.guarded():
+        from . import align
+
+    return align.opened(settings.align, settings.sample_rate)
 
 
 def _check_labels(data_path, model_path):
@@ -135,10 +146,11 @@ def _check_labels(data_path, model_path):
               help="Number of trainings, one after the other, with the seeds SEED, SEED + 1, ...; reports their mean.")
 @click.option("--data-threads", type=click.IntRange(1), default=None,
               help="Number of threads that prepare batches.  [default: 2]")
-@click.option("--model-architecture", "architecture", type=click.Choice(models.ARCHITECTURES), default="ds_cnn",
-              show_default=True, help="The network to train; see kws models.")
+@click.option("--model-architecture", "architecture", type=click.Choice(models.ARCHITECTURES),
+              help="The network to train; see kws models.  [default: that of the start checkpoint, else %s]"
+              % models.DEFAULT_ARCHITECTURE)
 @click.option("--model-size", default=None,
-              help="A published size of that network, such as s, m or l; see kws models.  [default: s]")
+              help="A published size of that network, such as s, m or l; see kws models.  [default: as above, else s]")
 @click.option("--model-size-info", type=ListOf(int),
               help="The size as integers, in the form of the ML-KWS-for-MCU scripts.")
 @options(TrainSettings)
