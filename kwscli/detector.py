@@ -47,6 +47,10 @@ class Detector:
         self._counts = np.ones(len(labels), bool)  # whether a label was not heard since it was detected
         self._silent_until = -np.inf
 
+    def reached(self, scores: np.ndarray) -> np.ndarray:
+        """Scores [n, label_count] -> [n]: whether a window reaches the threshold of a keyword."""
+        return (scores >= self._thresholds).any(axis=1)
+
     def feed(self, times_ms: Sequence[float], scores: np.ndarray) -> List[Detection]:
         """The times of the next windows [n] and their scores [n, label_count] -> what they detect."""
         detections = []

@@ -105,9 +105,8 @@ class Listener:
 
     def _detected(self, scores):
         """The detections that the scores of the next windows [n, label_count] make certain."""
-        clip_ms, first = self._features.clip_duration_ms, self._windows.window_count - len(scores)
-        middles = (first + np.arange(len(scores))) * self._windows.stride_ms + clip_ms / 2
-        detections = self._detector.feed(middles, scores)
+        clip_ms = self._features.clip_duration_ms
+        detections = self._detector.feed(self._windows.last_middles_ms(len(scores)), scores)
         found = []
         for time_ms, keyword, score in detections:
             heard = Heard((time_ms - clip_ms / 2) / 1000, (time_ms + clip_ms / 2) / 1000, keyword, score)

@@ -44,6 +44,11 @@ class WindowScores:
         """The time from one window to the next."""
         return 1000 * self.stride_samples / self._settings.sample_rate
 
+    def last_middles_ms(self, count: int) -> np.ndarray:
+        """The middles [count] of the last windows that have scores, in the stream."""
+        numbers = np.arange(self.window_count - count, self.window_count)
+        return numbers * self.stride_ms + self._settings.clip_duration_ms / 2
+
     def feed(self, samples: np.ndarray) -> np.ndarray:
         """The next samples [n] float32 -> the scores [windows, label_count] of the windows that they complete."""
         self.sample_count += len(samples)

@@ -1,4 +1,5 @@
 """What was said in truth, from the files that other tools write, and how detections compare with it."""
+import bisect
 import csv
 import math
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
@@ -14,6 +15,7 @@ _START_MS, _END_MS = ("start_ms", "time_ms", "begin_ms"), ("end_ms", "stop_ms")
 _END = ("end", "end_s", "stop", "offset")
 _ADVICE = "give lines such as `yes, 12.3`, an Audacity label track, or a CSV file with the columns start, end and word"
 _LONGEST_SHOWN = 20
+_LAST = "\U0010ffff"  # behind every word
 
 
 class Spoken(NamedTuple):
@@ -182,10 +184,8 @@ def compare(
     for right in (True, False):
         pairs[right] = []
         for said in list(left):
-            near = [
-                one for one in heard if (one.word == said.word or not right)
-                and said.start - tolerance <= one.time <= said.end + tolerance
-            ]
+            first, last = bisect.bisect_left(heard, (said.start - tolerance,)), (said.end + tolerance, _LAST)
+            near = [one for one in heard[first : bisect.bisect(heard, last)] if one.word == said.word or not right]
             if near:  # the first one, which leaves the most for the words that follow
                 pairs[right].append((said, near[0]))
                 left.remove(said)
