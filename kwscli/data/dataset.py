@@ -192,7 +192,7 @@ def read_info(data_path: str) -> Dict[str, Any]:
 class Dataset:
     """Prepared data, ready for use.
 
-    words, splits: arrays [n] of str; info: dataset.json; background: a list of int16 arrays.
+    words, splits, speakers: arrays [n] of str; info: dataset.json; background: a list of int16 arrays.
     validation_percentage, testing_percentage: split the recordings anew; None keeps the prepared percentage.
     """
 
@@ -204,6 +204,7 @@ class Dataset:
         folder = os.path.join(data_path, PACKED)
         columns = _read_manifest(os.path.join(folder, _MANIFEST))
         self.paths, self.words, self.splits = columns.path, np.array(columns.word), np.array(columns.split)
+        self.speakers = np.array(columns.speaker)
         wanted = [validation_percentage, testing_percentage]
         prepared = [self.info["validation_percentage"], self.info["testing_percentage"]]
         wanted = [was if now is None else now for now, was in zip(wanted, prepared)]

@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import os
 import zlib
+from typing import Any, Dict
 
 from .. import files
 from ..console import Progress
@@ -39,7 +40,7 @@ def pack(sources: Sources, settings: PrepareSettings) -> None:
         contents.fingerprint.write(os.path.join(packed, FINGERPRINT))
         writer.finish(dict(
             vars(settings), source=sources.source, source_bytes=_source_bytes(sources, contents.fingerprint),
-            sources=sources.to_json(), sha256=contents.sha256(), **_summary(writer, layout)
+            sources=sources.to_json(), sha256=contents.sha256(), **summary(writer, layout)
         ))
 
 
@@ -185,7 +186,8 @@ def _nothing_found(source, layout, writer):
     )
 
 
-def _summary(writer, layout):
+def summary(writer: dataset.Writer, layout: layouts.Layout) -> Dict[str, Any]:
+    """What dataset.json says about the recordings that a writer has."""
     words = collections.defaultdict(lambda: dict.fromkeys(dataset.SPLITS, 0))
     for recording in writer.recordings:
         words[recording.word][recording.split] += 1
