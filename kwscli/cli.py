@@ -108,10 +108,11 @@ def prepare(data_path, archive, out, download, synthesize, force, as_json, **how
               help="Number of trainings, one after the other, with the seeds SEED, SEED + 1, ...; reports their mean.")
 @click.option("--data-threads", type=click.IntRange(1), default=None,
               help="Number of threads that prepare batches.  [default: 2]")
-@click.option("--model-architecture", "architecture", type=click.Choice(models.ARCHITECTURES), default="ds_cnn",
-              show_default=True, help="The network to train; see kws models.")
+@click.option("--model-architecture", "architecture", type=click.Choice(models.ARCHITECTURES),
+              help="The network to train; see kws models.  [default: that of the start checkpoint, else %s]"
+              % models.DEFAULT_ARCHITECTURE)
 @click.option("--model-size", default=None,
-              help="A published size of that network, such as s, m or l; see kws models.  [default: s]")
+              help="A published size of that network, such as s, m or l; see kws models.  [default: as above, else s]")
 @click.option("--model-size-info", type=ListOf(int),
               help="The size as integers, in the form of the ML-KWS-for-MCU scripts.")
 @options(TrainSettings)

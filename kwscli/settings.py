@@ -52,6 +52,7 @@ class PrepareSettings:
             )
 
 
+ALL_BUT_THE_LAST = "all"  # of --freeze-layers
 SPEED_STEP = 2.5  # percent between two speeds that a clip may have
 
 
@@ -247,6 +248,15 @@ class TrainSettings:
         "the last step.",
         minimum=0, maximum=0.99999,
     )
+    freeze_layers: str = setting(
+        "0",
+        "How many of the first layers keep the weights of --start-checkpoint as they are: a number, or all, which is "
+        "all but the last. kws models NAME lists the layers.",
+    )
+    old_layers_rate_percentage: float = setting(
+        100.0, "Learning rate of the layers that start with weights of --start-checkpoint, all but the last, in "
+        "percent of the --learning-rate.", minimum=0.001, maximum=100,
+    )
     teacher: Tuple[str, ...] = setting(
         (), "Runs or checkpoints, separated by commas, whose mean scores the network learns as well (distillation)."
     )
@@ -288,6 +298,11 @@ class TrainSettings:
             raise KwsError(
                 "--warm-up-percentage %g has no effect on --schedule phases" % self.warm_up_percentage,
                 "leave it out, or add --schedule cosine",
+            )
+        if self.freeze_layers != ALL_BUT_THE_LAST and not self.freeze_layers.isdecimal():
+            raise KwsError(
+                "--freeze-layers %s is neither a number of layers nor %s" % (self.freeze_layers, ALL_BUT_THE_LAST),
+                "give a number such as 4, or %s for all layers but the last" % ALL_BUT_THE_LAST,
             )
         if self.quantize and not self.quantize_percentage:
             raise KwsError(

@@ -12,6 +12,7 @@ import make_pretrained
 import numpy as np
 import pytest
 import soundfile
+from click.testing import CliRunner
 from test_architecture import loaded_after
 from test_train import data, train, unbroken  # noqa: F401  (data and unbroken are fixtures)
 
@@ -98,19 +99,22 @@ def test_freeze_says_that_it_is_frozen(empty, kws):
 def test_a_training_starts_from_it(data, empty):  # noqa: F811
     card = pretrained.card(NAME)
     flags = "--start_checkpoint", NAME, "--how_many_training_steps", "1", "--learning_rate", "1e-30"
-    network = "--model_architecture", card["architecture"], "--model_size_info", *map(str, card["model_size_info"])
-    result = train(data, "run", *flags, *network, "--upper-edge-hertz", "7000")
+    result = CliRunner().invoke(cli.cli, [
+        "train", "--data-path", data, "--train-dir", "run", "--wanted-words", "low,high", *flags
+    ])
     assert result.exit_code == 0, result.output
     assert "Starting from %s.tflite; new: low, high.\n" % NAME in result.output
-    assert "%s.tflite was trained on other features (now " % NAME in result.output
     described = json.loads(open(os.path.join("run", "model.json")).read())
+    for key in ("architecture", "model_size_info", "features"):
+        assert described[key] == card[key]
     assert described["start_checkpoint"] == pretrained.path(NAME)
     assert described["start_sha256"] == files.sha256_of(pretrained.path(NAME))
 
 
 def test_a_training_of_another_network_does_not_start_from_it(data, empty):  # noqa: F811
     result = train(data, "run", "--start_checkpoint", NAME, "--model_architecture", "dnn", "--model_size_info", "8")
-    assert result.exit_code == 1 and "%s.tflite has the weights of a " % NAME in result.output
+    assert result.exit_code == 1
+    assert "--model-architecture is dnn, but that of the start checkpoint is ds_cnn; leave " in result.output
 
 
 @pytest.mark.parametrize("name", pretrained.names())

@@ -109,12 +109,14 @@ def test_weights_of_another_network_are_refused(architecture, size, message):
     assert message in str(caught.value)
 
 
-def test_other_features_are_said(capsys):
+def test_a_graph_of_other_features_is_refused_by_the_name_of_the_flag():
     description = described("ds_cnn", LABELS)
     source = source_of(description)._replace(features=FeatureSettings(upper_edge_hertz=7000.0))
-    started(description, source, np.zeros((1,) + source.features.shape))
-    told = "x.ckpt was trained on other features (now upper_edge_hertz 4000.0, not 7000.0).\n"
-    assert told in capsys.readouterr().err
+    with pytest.raises(KwsError) as caught:
+        started(description, source, np.zeros((1,) + source.features.shape))
+    assert str(caught.value) == (
+        "--upper-edge-hertz is 4000.0, but that of run/x.ckpt is 7000.0; give --upper-edge-hertz 7000.0"
+    )
 
 
 SLOW = "--how_many_training_steps", "1", "--learning_rate", "1e-30"  # a step that changes no weight

@@ -1,7 +1,8 @@
 """A model file of any kind -> a `Classifier`, which knows its labels and features and scores clips.
 
 To add a kind, write a module with a function open_model(path, labels_path) -> Classifier and put its suffix below. If a
-training can start with the weights in such a file, add a function weights(path) -> Weights.
+training can start with the weights in such a file, add functions weights(path) -> Weights, and
+description_of(path) -> its Description, or None if it does not hold one.
 """
 import importlib
 import os
@@ -11,6 +12,7 @@ from .. import imports, pretrained
 from ..console import say
 from ..errors import KwsError
 from ..runs import run_directory
+from ..runs.description import Description
 from .classifier import Classifier, Weights
 
 BY_SUFFIX = {
@@ -65,11 +67,20 @@ def _default():
 
 def weights(path: str) -> Weights:
     """The weights in a model; see `located`."""
-    path = located(path)
-    module = _module_of(path)
+    return _startable(path).weights(located(path))
+
+
+def _startable(path):
+    """The module of a model that a training can start with."""
+    module = _module_of(located(path))
     if not hasattr(module, "weights"):
         raise KwsError("a training cannot start with the weights in %s" % path, "give a run directory or a checkpoint")
-    return module.weights(path)
+    return module
+
+
+def description(path: str) -> Optional[Description]:
+    """What a training that starts with the weights in a model must keep; None for the graph of another tool."""
+    return _startable(path).description_of(located(path))
 
 
 def weights_file(path: str) -> str:

@@ -55,6 +55,11 @@ def open_model(path: str, labels_path: Optional[str] = None) -> CheckpointClassi
     return CheckpointClassifier(prefix, description, session, inference)
 
 
+def description_of(path: str) -> Description:
+    """The Description of a run directory or a checkpoint."""
+    return run_directory.resolve(path)[0]
+
+
 def weights(path: str) -> Weights:
     """The weights in a run directory or a checkpoint."""
     description, prefix = run_directory.resolve(path)

@@ -73,6 +73,12 @@ def open_model(path: str, labels_path: Optional[str] = None) -> FrozenGraphClass
     return FrozenGraphClassifier(path, known, opened, source)
 
 
+def description_of(path: str) -> Optional[Description]:
+    """The Description in a .pb file of kws; None for one of another tool."""
+    nodes, source = _interface(path, read(path))
+    return _described(path, source, nodes)
+
+
 def weights(path: str) -> Weights:
     """The weights in a .pb file of kws or of ML-KWS-for-MCU."""
     graph_def = read(path)

@@ -32,7 +32,7 @@ def find(path: str) -> Optional[str]:
     description, prefix = run_directory.resolve(path)
     light = path_of(prefix)
     try:
-        found, inside = tflite.member(light, MARK), tflite.description_in(light)
+        found, inside = tflite.member(light, MARK), tflite.description_of(light)
     except (KwsError, OSError):  # there is none, or it cannot be read
         return None
     compared = "network", "labels", "features", "detector"

@@ -79,7 +79,7 @@ def _dequantized(values, tensor):
 
 def open_model(path: str, labels_path: Optional[str] = None) -> TfliteClassifier:
     """The classifier in a .tflite file."""
-    description = description_in(path)
+    description = description_of(path)
     check_labels(path, description, labels_path)
     with open(path, "rb") as file:
         model = TfliteClassifier(path, description, file.read())
@@ -96,7 +96,7 @@ def open_model(path: str, labels_path: Optional[str] = None) -> TfliteClassifier
 
 def weights(path: str) -> Weights:
     """The weights of the training, where the file holds them, as the networks of the package do."""
-    description = description_in(path)
+    description = description_of(path)
     content = member(path, WEIGHTS)
     if content is None:
         raise KwsError("a training cannot start with the weights in %s" % path, "give a run directory or a checkpoint")
@@ -111,7 +111,7 @@ def weights_content(values: Dict[str, np.ndarray]) -> bytes:
     return file.getvalue()
 
 
-def description_in(path: str) -> Description:
+def description_of(path: str) -> Description:
     """The Description inside a file."""
     text = member(path, MODEL)
     if text is None:

@@ -24,7 +24,7 @@ ARCHITECTURES = (
     "low_latency_svdf",
     "tiny_conv",
 )
-DEFAULT_SIZE = "s"
+DEFAULT_ARCHITECTURE, DEFAULT_SIZE = "ds_cnn", "s"
 
 # What several architectures share: the source of their accuracy, the meaning of a convolution's integers, and the
 # features and the dropout rate that TensorFlow's `speech_commands` example trains with.

@@ -44,6 +44,11 @@ class CostLayers:
         self._buffers = []  # (values, the layer that writes them, the last layer that reads them)
 
     @property
+    def names(self) -> Tuple[str, ...]:
+        """The names of the layers that have weights."""
+        return tuple(dict.fromkeys(layer.name for layer in self.layers if layer.parameters))
+
+    @property
     def weights(self) -> int:
         return sum(layer.weights for layer in self.layers)
 

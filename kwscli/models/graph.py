@@ -4,7 +4,7 @@
 Tensors are [batch, height (time), width (frequency), channels], the order that TensorFlow's CPU kernels need.
 """
 import zlib
-from typing import ContextManager, Optional, Sequence, Tuple
+from typing import Collection, ContextManager, Optional, Sequence, Tuple
 
 import tensorflow.compat.v1 as tf
 
@@ -25,15 +25,16 @@ class GraphLayers:
     training: whether dropout is active and batch norm uses the statistics of the batch.
     dropout_rate: share of units to drop wherever the architecture has dropout; None means the rates of its paper.
     rank: number of the worker that trains; each worker drops other units.
+    frozen: names of scopes whose variables do not learn, and whose batch norm uses its averages, as inference does.
     quantization: rounds weights and the inputs of layers; it rounds what a kernel writes, such as the output of a
     convolution with its batch norm and relu, where the next layer reads it.
     """
 
     def __init__(
         self, training: bool, dropout_rate: Optional[float] = None, rank: int = 0,
-        quantization: Floats = Floats(),
+        quantization: Floats = Floats(), frozen: Collection[str] = (),
     ) -> None:
-        self.training = training
+        self.training, self._frozen = training, frozen
         self._quantization = quantization
         self.dropout_rate, self._rank = dropout_rate, rank
         self._dropouts = 0
@@ -114,7 +115,7 @@ class GraphLayers:
         beta, mean, variance = self._norm_variables(shape)
         gamma = self._constants("gamma", 1.0, shape) if scale else tf.ones(shape)
         image = x if x.shape.ndims == 4 else self.reshape(x, (1, 1) + shape)
-        if self.training:
+        if self.training and not self._is_frozen():
             y, *batch = tf.nn.fused_batch_norm(image, gamma, beta, epsilon=epsilon, is_training=True)
             self._update((mean, variance), batch, decay)
         else:
@@ -132,7 +133,7 @@ class GraphLayers:
         beta, mean, variance = self._norm_variables(shape)
         gamma = self._constants("gamma", 1.0, shape)
         rows = self.reshape(x, (bands, band_width, channels))
-        if self.training:
+        if self.training and not self._is_frozen():
             batch = tf.nn.moments(rows, axes=(0, 2), keepdims=True)
             self._update((mean, variance), [tf.reshape(value, shape) for value in batch], decay)
             mean, variance = batch
@@ -264,6 +265,9 @@ class GraphLayers:
     def _name(self):
         return tf.get_variable_scope().name
 
+    def _is_frozen(self):
+        return self._name() in self._frozen
+
     def _pad(self, x, before, after):
         return tf.pad(x, ((0, 0), (before, after), (0, 0), (0, 0)))
 
@@ -286,7 +290,8 @@ class GraphLayers:
     def _variable(self, name, shape, initializer, trainable=True):
         collections = [tf.GraphKeys.GLOBAL_VARIABLES, tf.GraphKeys.MODEL_VARIABLES]
         return tf.get_variable(
-            name, shape, initializer=initializer, trainable=trainable, collections=collections
+            name, shape, initializer=initializer, trainable=trainable and not self._is_frozen(),
+            collections=collections,
         )
 
     def _norm_variables(self, shape):

@@ -1,6 +1,6 @@
 """A network as a TensorFlow graph. The graphs that train and that infer share its variables."""
 import dataclasses
-from typing import Any, Dict, List, NamedTuple, Optional
+from typing import Any, Collection, Dict, Iterable, List, NamedTuple, Optional, Set
 
 import tensorflow.compat.v1 as tf
 
@@ -18,17 +18,20 @@ class InferenceGraph(NamedTuple):
 
 def logits_of(
     description: Any, features: tf.Tensor, training: bool, rank: int = 0,
-    quantization: Optional[Floats] = None,
+    quantization: Optional[Floats] = None, frozen: Collection[str] = (),
 ) -> tf.Tensor:
     """features [batch, frame_count, channel_count] -> logits [batch, label_count] of a `Description`'s network.
 
     training: whether units drop out and batch norm uses the statistics of the batch. rank: of this worker.
-    quantization: what rounds the tensors of the network; None: they are floats.
+    quantization: what rounds the tensors of the network; None: they are floats. frozen: names of layers that do not
+    learn, which a network that trains must be told before any other network makes its variables.
     """
     if quantization is None:
         quantization = Limits() if description.train.quantize else Floats()
     with tf.variable_scope(description.architecture, reuse=tf.AUTO_REUSE):
-        layers = GraphLayers(training, description.train.dropout_rate, rank, quantization)
+        layers = GraphLayers(
+            training, description.train.dropout_rate, rank, quantization, scopes_of(description, frozen)
+        )
         return quantization.activations(models.logits(layers, description, features))
 
 
@@ -41,6 +44,11 @@ def inference(description: Any, batch_size: Optional[int]) -> InferenceGraph:
 def variables_of(description: Any) -> List[tf.Variable]:
     """The variables of the described network in the current graph: weights and moving averages, not the optimiser's."""
     return tf.model_variables(scope=description.architecture + "/")
+
+
+def scopes_of(description: Any, layers: Iterable[str]) -> Set[str]:
+    """The scopes of the variables of these layers of the described network."""
+    return {"%s/%s" % (description.architecture, name) for name in layers}
 
 
 def normalization_of(description: Any) -> List[tf.Variable]:

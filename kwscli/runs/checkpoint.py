@@ -50,10 +50,10 @@ class Writer:
 
 
 def _plain_name(variable):
-    """Under loss scaling, Adam's powers are made inside a condition: `cond/beta1_power`."""
+    """Under loss scaling, Adam's powers are made inside a condition: `cond/beta1_power`, `cond/beta1_power_1`."""
     name = variable.op.name
     last = name.rpartition("/")[2]
-    return last if last in ("beta1_power", "beta2_power") else name
+    return last if last.startswith(("beta1_power", "beta2_power")) else name
 
 
 def _reader(prefix):

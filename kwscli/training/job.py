@@ -15,6 +15,7 @@ from ..runs.description import Description, versions
 from ..settings import KEYWORDS, DataSettings, PrepareSettings, TrainSettings, flag_of, pick, unknown_percentage_for
 from ..sound import feature_settings, spec_augment
 from ..workers import cluster
+from . import layers, start
 
 
 class Job(NamedTuple):
@@ -63,11 +64,9 @@ def plan(values: Dict[str, Any]) -> Job:
     together, workers = _workers(values["workers"])
     device = _own_gpu(pick(DeviceSettings, values), together, workers)
     number = npu_flags.device_number(values["device_id"])
-    architecture = values["architecture"]
-    size = models.chosen(architecture, values["model_size"], values["model_size_info"])
-    features = feature_settings.chosen(
-        values, dict(size.feature_settings, **recipes.features(values["recipe"], architecture))
-    )
+    run_path = values["train_dir"] or os.path.join("output", str(number))
+    begins = start.find(values["start_checkpoint"], run_path, values["overwrite"])
+    architecture, size, features = begins.network(values) if begins.known else _network_of(values)
     keywords = values["wanted_words"] or KEYWORDS
     label_names = labels.labels_of(keywords)
     network = costs.count(architecture, size.model_size_info, features, len(label_names))
@@ -75,7 +74,9 @@ def plan(values: Dict[str, Any]) -> Job:
     unknown = max(unknown_percentage_for(len(keywords)), recipe.data.get("unknown_percentage", 0.0))
     data = pick(DataSettings, values, **dict(recipe.data, unknown_percentage=unknown))
     _check_augmentation(values, data, features)
-    train = _with_full_paths(pick(TrainSettings, values, **recipe.train))
+    train = _with_full_paths(pick(TrainSettings, values, **dict(recipe.train, **begins.train_settings())))
+    _check_transfer(values, begins)
+    layers.split(network.names, train.freeze_layers)
     _check_distillation(values, train)
     if train.quantize:
         _check_quantizable(architecture, network.layers)
@@ -83,8 +84,6 @@ def plan(values: Dict[str, Any]) -> Job:
         raise KwsError("--quantize-percentage %g has no effect without --quantize" % values["quantize_percentage"],
                        "leave it out, or add --quantize true")
     teachers = tuple(_check_teacher(path, label_names, features) for path in train.teacher)
-    run_path, start = values["train_dir"] or os.path.join("output", str(number)), values["start_checkpoint"]
-    start, start_sha256 = _start(start, run_path, values["overwrite"]) if start else ("", "")
     return Job(
         run_path=run_path,
         architecture=architecture,
@@ -94,8 +93,8 @@ def plan(values: Dict[str, Any]) -> Job:
         train=train,
         device=device,
         data_path=os.path.abspath(values["data_path"]),
-        start_checkpoint=start,
-        start_sha256=start_sha256,
+        start_checkpoint=begins.path,
+        start_sha256=begins.sha256,
         teacher_sha256=teachers,
         overwrite=values["overwrite"],
         check_nans=values["check_nans"],
@@ -105,6 +104,21 @@ def plan(values: Dict[str, Any]) -> Job:
         cluster=together,
         workers=workers,
     )
+
+
+def _network_of(values):
+    """(architecture, Size, FeatureSettings) that the flags choose."""
+    architecture = values["architecture"] or models.DEFAULT_ARCHITECTURE
+    size = models.chosen(architecture, values["model_size"], values["model_size_info"])
+    published = dict(size.feature_settings, **recipes.features(values["recipe"], architecture))
+    return architecture, size, feature_settings.chosen(values, published)
+
+
+def _check_transfer(values, begins):
+    for name in ("freeze_layers", "old_layers_rate_percentage"):
+        if values[name] is not None and not begins:
+            raise KwsError("%s %s has no effect without --start-checkpoint" % (flag_of(name), values[name]),
+                           "add --start-checkpoint PATH")
 
 
 def _check_distillation(values, train):
@@ -157,28 +171,6 @@ def _check_augmentation(values, data, features):
         if values[width] and not getattr(data, masks):
             raise KwsError("%s %d has no effect without %s" % (flag_of(width), values[width], flag_of(masks)),
                            "add %s 1, or more" % flag_of(masks))
-
-
-def _start(path, run_path, overwrite):
-    """(the full path of a start checkpoint, the SHA-256 of its weights).
-
-    Refuses one that this run would overwrite, or that kws cannot read. A run that continues does not read it again, so
-    it may be gone by then; its SHA-256 is "" then.
-    """
-    sha256 = ""
-    try:
-        path = classifiers.located(path)
-        sha256 = files.sha256_of(classifiers.weights_file(path))
-    except (KwsError, OSError):
-        if overwrite or not run_directory.read_state(run_path)[1]:
-            raise
-    start = os.path.realpath(path)
-    if os.path.realpath(run_path) == (start if os.path.isdir(start) else os.path.dirname(start)):
-        raise KwsError(
-            "--start-checkpoint %s is in %s, which is also the train dir of this run" % (path, run_path),
-            "choose another --train-dir",
-        )
-    return os.path.abspath(path), sha256
 
 
 def _workers(asked):

@@ -9,6 +9,7 @@ from ..console import say
 from ..errors import KwsError
 from ..models import ARCHITECTURES, network
 from ..runs.description import Description
+from ..settings import flag_of
 
 
 def start_from(session: tf.Session, source: Weights, description: Description) -> None:
@@ -38,11 +39,11 @@ def start_from(session: tf.Session, source: Weights, description: Description) -
         taken.append(value)
     if not any(value.ndim > 1 for value in taken):  # biases fit into networks of any size
         raise _unfit(source, description)
+    _check_features(source, description)
     unknown = [label for label in description.labels if label not in source.labels]
     say("Starting from %s%s." % (os.path.basename(source.path), "".join(
         "; %s: %s" % (what, ", ".join(names)) for what, names in (("new", unknown), ("new variables", new)) if names
     )))
-    _compare_features(source, description)
 
 
 def _unfit(source, description):
@@ -60,8 +61,12 @@ def _unfit(source, description):
     )
 
 
-def _compare_features(source, description):
-    mine, theirs = vars(description.features), vars(source.features)
-    different = ["%s %s, not %s" % (name, mine[name], theirs[name]) for name in mine if mine[name] != theirs[name]]
-    if different:
-        say("%s was trained on other features (now %s)." % (os.path.basename(source.path), "; ".join(different)))
+def _check_features(source, description):
+    """Graphs of other tools say their features, but not their network, so that nothing before this compares them."""
+    for name, mine in vars(description.features).items():
+        theirs = getattr(source.features, name)
+        if mine != theirs:
+            raise KwsError(
+                "%s is %s, but that of %s is %s" % (flag_of(name), mine, source.path, theirs),
+                "give %s %s" % (flag_of(name), theirs),
+            )

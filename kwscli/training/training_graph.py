@@ -8,6 +8,7 @@ from ..models import network, quantization
 from ..runs.description import Description
 from . import losses
 from .averages import Averages
+from .layers import layers_of
 from .teachers import Teacher
 
 
@@ -60,7 +61,8 @@ def build(
     )
     new_rate = tf.placeholder(tf.float32, (), name="new_rate")
     logits = network.logits_of(
-        description, features, training=True, rank=rank, quantization=_quantization(description.train)
+        description, features, training=True, rank=rank, quantization=_quantization(description.train),
+        frozen=layers_of(description).frozen,
     )
     taught = [teacher.logits(one) for teacher, one in zip(teachers, theirs)]
     loss = losses.loss(logits, targets, description.train, taught)

@@ -19,6 +19,7 @@ from ..workers.collective import Collective
 from . import starting_weights, tensors, training_graph
 from .diagnostics import Diagnostics
 from .job import Job
+from .layers import layers_of
 from .teachers import Teacher
 
 
@@ -74,8 +75,10 @@ class TrainingSession:
         description, settings = self.description, self._job.device
         tf.set_random_seed(description.train.seed)
         self._iterator = self._batches_from_host() if self.stride > 1 else None
+        share = description.train.old_layers_rate_percentage / 100
         adam = functools.partial(
-            Adam, weight_decay=description.train.weight_decay, largest_norm=description.train.gradient_clipping
+            Adam, weight_decay=description.train.weight_decay, largest_norm=description.train.gradient_clipping,
+            slow=network.scopes_of(description, layers_of(description).old if share < 1 else ()), slow_share=share,
         )
         optimizer_of = self.device.optimizer(settings, self._collective.size, adam)
         self._training = training_graph.build(
@@ -113,6 +116,7 @@ class TrainingSession:
             variable.load(value, self._session)
         if self._start:
             starting_weights.start_from(self._session, classifiers.weights(self._start), self.description)
+            say("Layers: %s." % str(layers_of(self.description)))
         if self._training.averages:
             self._session.run(self._start_averages)
 
