@@ -14,7 +14,9 @@ from . import __version__, console, export, guides, imports, interrupts, models
 from .boards import BOARDS
 from .errors import KwsError
 from .flags import Group, ListOf, check_repeated, options
-from .settings import DataSettings, DetectorSettings, EvaluationSettings, PrepareSettings, TrainSettings, pick
+from .settings import (
+    DataSettings, DetectorSettings, EvaluationSettings, PrepareSettings, StreamSettings, TrainSettings, flag_of, pick
+)
 from .sound.feature_settings import FeatureSettings
 
 
@@ -165,17 +167,24 @@ def train(**values):
 @click.option("--split", type=click.Choice(["training", "validation", "testing"]),
               help="The split of prepared data to measure on.  [default: testing]")
 @options(EvaluationSettings)
+@click.option("--stream", is_flag=False, flag_value="", metavar="[FILE]",
+              help="Measure on a long recording, or on one that is made of prepared data.")
+@click.option("--truth", metavar="FILE", help="What is said in the recording, as for kws listen.  [default: nothing]")
+@click.option("--save-stream", metavar="DIR", help="Keep the stream that is made, and what is said in it.")
+@options(StreamSettings)
 @_labels
 @_json
-def evaluate(paths, checkpoints, data_path, split, labels, as_json, **percentages):
+def evaluate(paths, checkpoints, data_path, split, labels, as_json, **how):
     """Measure a network: accuracy, precision and recall per label, and the confusion matrix.
 
     The data path is prepared data, or an archive or folder that has a folder per label. Several networks are measured
-    on the same clips, and compared with the first in one table.
+    on the same clips, and compared with the first in one table. With --stream: hits, false accepts per hour and latency
+    of the detector of kws listen.
 
     \b
     kws eval --checkpoint output/0
     kws eval output/0 ds_cnn.onnx ds_cnn_int8.tflite
+    kws eval output/0 --stream --stream-minutes 60
     kws eval --checkpoint DS_CNN_S.pb --labels labels.txt --data-path speech_commands_test_set_v0.02.tar.gz
     """
     with imports.guarded():
@@ -186,6 +195,12 @@ def evaluate(paths, checkpoints, data_path, split, labels, as_json, **percentage
         check_repeated(lambda: evaluating.settings_of(model, data_path), model.path)
 
     paths = checkpoints + paths
+    percentages = {name: how.pop(name) for name in vars(EvaluationSettings())}
+    if how["stream"] is not None:
+        _refuse(percentages, "chooses clips, and a stream has none")
+        _evaluate_stream(paths, labels, data_path, split, as_json, check, **how)
+        return
+    _refuse(how, "has no effect without --stream")
     if len(paths) > 1:
         rows = compare.compare(paths, labels, data_path, split, check, **percentages)
         if as_json:
@@ -201,6 +216,31 @@ def evaluate(paths, checkpoints, data_path, split, labels, as_json, **percentage
             _print_json(dict(evaluation.to_json(), checkpoint=model.path))
         else:
             click.echo(evaluation)
+
+
+def _refuse(values, why):
+    """Refuse flags {name: value} that were given, though they cannot act."""
+    for name, value in values.items():
+        if value is not None:
+            raise KwsError("%s %s %s" % (flag_of(name), value, why), "leave it out")
+
+
+def _evaluate_stream(paths, labels, data_path, split, as_json, check, **how):
+    """The part of `kws eval` that measures on a stream."""
+    with imports.guarded():
+        from . import classifiers
+        from .evaluation import streaming
+
+    paths = paths or (classifiers.located(None),)
+    write = classifiers.detector_writer(paths[0]) if how["max_false_accepts_per_hour"] is not None else None
+    found = streaming.evaluate(paths, labels, data_path, split, check=check, **how)
+    if as_json:
+        _print_json([one.to_json() for one in found] if len(found) > 1 else found[0].to_json())
+    else:
+        click.echo(streaming.table(found) if len(found) > 1 else found[0])
+    if write:
+        write(found[0].detector)
+        console.say("%s now has these thresholds, and so has what kws freeze makes of it." % paths[0])
 
 
 @cli.command()

@@ -165,6 +165,26 @@ class EvaluationSettings:
 
 
 @dataclass(frozen=True)
+class StreamSettings:
+    """How `kws eval --stream` measures, and the stream that it makes where it is given none."""
+
+    stream_minutes: float = setting(10.0, "Length of the stream that --stream makes.", minimum=0.1, maximum=100000)
+    stream_snr_db: float = setting(
+        10.0, "Signal-to-noise ratio of the words in it, in decibels.", minimum=-20, maximum=100
+    )
+    words_per_minute: float = setting(
+        20.0, "Number of words per minute in it; half of them are keywords.", minimum=0, maximum=1000
+    )
+    stream_seed: int = setting(1, "Determines which words it has, and when.", minimum=0, maximum=2 ** 31 - 1)
+    tolerance_ms: float = setting(
+        750.0, "Time between a word and its detection, with --stream.", minimum=0, maximum=60000
+    )
+    max_false_accepts_per_hour: Optional[float] = setting(
+        None, "With --stream: find thresholds of the keywords for this rate, and write them into the model.", minimum=0
+    )
+
+
+@dataclass(frozen=True)
 class DetectorSettings:
     """How the scores of a stream's windows become detections; see `detector`."""
 

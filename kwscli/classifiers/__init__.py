@@ -6,13 +6,14 @@ description_of(path) -> its Description, or None if it does not hold one.
 """
 import importlib
 import os
-from typing import Optional
+from typing import Callable, Optional
 
 from .. import imports, pretrained
 from ..console import say
 from ..errors import KwsError
 from ..runs import run_directory
 from ..runs.description import Description
+from ..settings import DetectorSettings
 from .classifier import Classifier, Weights
 
 BY_SUFFIX = {
@@ -31,7 +32,7 @@ def open(path: Optional[str] = None, labels_path: Optional[str] = None, light: b
     labels_path: the labels.txt of a model file that does not contain its labels. light: take the light model of a run
     or a checkpoint, where it is there. Its scores differ by up to 1e-4, and it does not wait for TensorFlow.
     """
-    path = located(path) if path else _default()
+    path = located(path)
     if light and not is_exported(path):
         from . import light as light_models
 
@@ -39,11 +40,13 @@ def open(path: Optional[str] = None, labels_path: Optional[str] = None, light: b
     return _module_of(path).open_model(path, labels_path)
 
 
-def located(path: str) -> str:
+def located(path: Optional[str]) -> str:
     """The path of a model: a model file, a checkpoint, a run directory, or the name of a network in the package.
 
-    A file or a folder with such a name comes first.
+    A file or a folder with such a name comes first. None: the model that `open` opens then.
     """
+    if not path:
+        return _default()
     if path.endswith(tuple(BY_SUFFIX)) or os.path.exists(path) or run_directory.is_there(path):
         return path
     if path in pretrained.names():
@@ -91,6 +94,25 @@ def weights_file(path: str) -> str:
     if not os.path.isfile(path):
         raise KwsError("there is no model file %s" % path, "check the name")
     return path
+
+
+def detector_writer(path: str) -> Callable[[DetectorSettings], None]:
+    """What writes other settings of the detector into a model; see `located`. A KwsError if nothing can."""
+    path = located(path)
+    if not is_exported(path):
+        from . import light as light_models
+
+        return lambda settings: light_models.write_detector(path, settings)
+    if pretrained.is_inside(path):
+        raise KwsError("the settings of the network in the package stay as they are", "give a copy of %s" % path)
+    if not path.endswith(".tflite"):
+        raise KwsError(
+            "kws does not change the settings in %s" % path,
+            "give the run that it was frozen from, and freeze it again; of exported files, only .tflite can be changed",
+        )
+    from . import tflite
+
+    return lambda settings: tflite.write_detector(path, settings)
 
 
 def is_exported(path: str) -> bool:

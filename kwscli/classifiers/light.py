@@ -8,6 +8,8 @@ from typing import Optional
 from .. import files
 from ..errors import KwsError
 from ..runs import run_directory
+from ..runs.description import MODEL, write_detector as write_into_run
+from ..settings import DetectorSettings
 from . import tflite
 
 MARK = "checkpoint.txt"  # the file, in the zip archive at its end, with `mark`
@@ -38,3 +40,11 @@ def find(path: str) -> Optional[str]:
     compared = "network", "labels", "features", "detector"
     same = all(getattr(inside, name) == getattr(description, name) for name in compared)
     return light if same and found == mark(prefix).encode("utf-8") else None
+
+
+def write_detector(path: str, settings: DetectorSettings) -> None:
+    """Write settings of the detector into the model.json of a run or a checkpoint, and into its light model."""
+    light, prefix = find(path), run_directory.resolve(path)[1]
+    write_into_run(os.path.join(os.path.dirname(prefix), MODEL), settings)
+    if light:
+        tflite.write_detector(light, settings)

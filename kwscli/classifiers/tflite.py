@@ -2,16 +2,19 @@
 
 The file holds model.json and labels.txt as well, as a zip archive at its end: see `export.tflite`.
 """
+import dataclasses
 import io
+import json
 import threading
 import zipfile
-from typing import Any, Dict, Optional
+from typing import Any, Dict, Mapping, Optional
 
 import numpy as np
 
 from .. import files
 from ..errors import KwsError
 from ..runs.description import MODEL, Description
+from ..settings import DetectorSettings
 from ..sound.features import features as features_of
 from .classifier import Classifier, Weights
 from .described import check_labels
@@ -120,6 +123,33 @@ def description_of(path: str) -> Description:
             "freeze or copy it again",
         )
     return Description.from_json(files.parse_json(text, "the description in %s" % path, "freeze it again"), path)
+
+
+def write_detector(path: str, settings: DetectorSettings) -> None:
+    """Write other settings of the detector into a file, and leave the rest as it is."""
+    description = dataclasses.replace(description_in(path), detector=settings)
+    with zipfile.ZipFile(path) as archive:
+        inside = {one.filename: archive.read(one) for one in archive.infolist()}
+        end = min(one.header_offset for one in archive.infolist())
+    inside[MODEL] = described(description)
+    with open(path, "rb") as file:
+        content = file.read(end)
+    with files.replacing_path(path) as part:
+        with open(part, "wb") as file:
+            file.write(content)
+        add_members(part, inside)
+
+
+def described(description: Description) -> bytes:
+    """The content of MODEL in a file."""
+    return json.dumps(description.portable().to_json(), sort_keys=True).encode("utf-8")
+
+
+def add_members(path: str, members: Mapping[str, bytes]) -> None:
+    """Add files {name: content} as a zip archive at the end of a file."""
+    with zipfile.ZipFile(path, "a") as archive:
+        for name, data in members.items():
+            archive.writestr(zipfile.ZipInfo(name), data, zipfile.ZIP_DEFLATED)
 
 
 def member(path: str, name: str) -> Optional[bytes]:

@@ -13,8 +13,10 @@ from ..labels import SILENCE, UNKNOWN
 from ..listening import truth
 from ..settings import DetectorSettings
 
-# From the highest to the lowest. Half of them are above 0.998, because good networks are often that sure.
-THRESHOLDS = (1.0,) + tuple(round(1 - doubt, 6) for doubt in np.geomspace(1e-5, 0.5, 48).tolist())
+# From the highest to the lowest. Some networks are seldom sure to more than 0.97, others are to 0.9999.
+THRESHOLDS = (1.0,) + tuple(
+    round(1 - doubt, 6) for doubt in np.geomspace(1e-5, 0.01, 25).tolist() + np.arange(0.02, 0.505, 0.01).tolist()
+)
 TOLERANCE_MS = 750.0  # between a word and its detection
 _SLACK = 1e-6  # far more than the rounding errors of a detector
 
@@ -147,10 +149,12 @@ def thresholds_for(
 ) -> Dict[str, float]:
     """{keyword: threshold} with which all keywords together do not exceed a rate of false accepts on these streams.
 
-    max_false_accepts_per_hour: 0 or more. streams: with keywords, without, or both; the false accepts and the hours of all of them count. Each keyword may
-    make an equal share of the false accepts. What is left of the division goes, one each, to the keywords for which it
-    finds the most. Among the thresholds that keep to this share, a keyword gets the one with the fewest misses and
-    wrong words, and the highest of several; it gets the lowest where it is said in no stream.
+    streams: with keywords, without, or both; the false accepts and the hours of all of them count.
+    max_false_accepts_per_hour: 0 or more.
+
+    Each keyword may make an equal share of the false accepts. What is left of the division goes, one each, to the
+    keywords for which it finds the most. Among the thresholds that keep to this share, a keyword gets the one with the
+    fewest misses and wrong words, and the highest of several; it gets the lowest where it is said in no stream.
 
     Raises a KwsError where even a threshold of 1 leaves too many false accepts.
     """

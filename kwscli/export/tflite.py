@@ -3,14 +3,13 @@
 model.json and labels.txt are at the end of the file, as a zip archive. TensorFlow Lite ignores them.
 """
 import contextlib
-import json
 import os
 import sys
-import zipfile
 from typing import Iterator, Mapping, Sequence
 
 import tensorflow.compat.v1 as tf
 
+from ..classifiers import tflite
 from ..classifiers.described import FEATURES_INPUT, OUTPUT
 from ..devices import session
 from ..errors import Unavailable
@@ -79,12 +78,8 @@ def save(path: str, content: bytes, description: Description, extra: Mapping[str
     """Write a file with its description."""
     with open(path, "wb") as file:
         file.write(tflite_metadata.added(content, description))
-    described = json.dumps(description.portable().to_json(), sort_keys=True)
     labels = "".join(label + "\n" for label in description.labels)
-    inside = {MODEL: described.encode("utf-8"), LABELS: labels.encode("utf-8"), **extra}
-    with zipfile.ZipFile(path, "a") as archive:
-        for name, data in inside.items():
-            archive.writestr(zipfile.ZipInfo(name), data, zipfile.ZIP_DEFLATED)
+    tflite.add_members(path, {MODEL: tflite.described(description), LABELS: labels.encode("utf-8"), **extra})
 
 
 @contextlib.contextmanager

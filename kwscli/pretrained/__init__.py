@@ -21,6 +21,11 @@ def path(name: str, folder: str = _FOLDER) -> str:
     return os.path.join(folder, name + _NETWORK)
 
 
+def is_inside(file: str) -> bool:
+    """Whether a file belongs to the package."""
+    return os.path.realpath(os.path.dirname(file)) == os.path.realpath(_FOLDER)
+
+
 def card_path(name: str, folder: str = _FOLDER) -> str:
     """The file with the model card of a network."""
     return os.path.join(folder, name + _CARD)

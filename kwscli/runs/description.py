@@ -1,5 +1,6 @@
 """model.json: what a network is and how it was trained. It is all that a checkpoint needs beside its weights."""
 import dataclasses
+import json
 import platform
 from typing import Any, Dict, List, Tuple
 
@@ -124,6 +125,13 @@ def read_description(path: str) -> Description:
         raise KwsError("there is no %s" % path, "keep a checkpoint together with the model.json that kws train wrote")
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise KwsError("%s is damaged: %s" % (path, error), advice)
+
+
+def write_detector(path: str, settings: DetectorSettings) -> None:
+    """Write other settings of the detector into a model.json, and leave the rest as it is."""
+    values = files.read_json(path, "copy it again from where the network was trained")
+    with files.replacing(path) as file:
+        json.dump(dict(values, detector=to_json(settings)), file, indent=1)
 
 
 def _upgraded(values, path):
