@@ -37,6 +37,7 @@ ARROWS = {
     ),
     "boards": ("", ""),
     "evaluation": ("classifiers data detector listening sound", ""),
+    "words": ("classifiers data evaluation listening runs sound", ""),
     "label": ("classifiers data sound workers", ""),
     "list_models": ("boards models pretrained sound", ""),
     "model_card": ("pretrained sound", ""),

@@ -41,7 +41,7 @@ def synthesize(
 
     Every speaker says every word `takes` times. The same seed and the same espeak-ng give the same bytes.
     """
-    folder, words = Path(folder), _checked(words)
+    folder, words = Path(folder), check_words(words)
     if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
         raise KwsError("%s exists already" % folder, "delete it, or choose another folder for the synthesised words")
     try:
@@ -61,7 +61,7 @@ def synthesize(
     return folder
 
 
-def _checked(words):
+def check_words(words: Sequence[str]) -> Tuple[str, ...]:
     """The words without repetition; each one is checked, because it becomes the name of a folder."""
     words = tuple(dict.fromkeys(word.strip() for word in words))
     for word in words:
@@ -103,7 +103,7 @@ def speech(voice: Any, word: str, rate: float) -> np.ndarray:
         samples = scipy.signal.resample_poly(voice.say(word, rate), SAMPLE_RATE, voice.sample_rate)
         loud = np.flatnonzero(np.abs(samples) > 0.01)
         if not len(loud):
-            raise KwsError("espeak-ng says nothing for %r" % word, "spell it like an English word")
+            raise KwsError("espeak-ng says nothing for %r" % word, "write it as it sounds")
         samples = samples[loud[0] : loud[-1] + 1]
         if len(samples) <= LONGEST_WORD_SAMPLES:
             return samples

@@ -42,11 +42,12 @@ FULL = Amounts(
 
 
 class Phrases(NamedTuple):
-    """What is said. hard: the hard negatives of all keywords."""
+    """What is said. hard: the hard negatives of all keywords. asked: the request that led to it, as JSON values."""
 
     keywords: List[str]
     hard: List[str]
     others: List[str]
+    asked: Any = None
 
 
 def read_phrases(folder: str) -> Phrases:

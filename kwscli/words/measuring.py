@@ -1,13 +1,11 @@
 """False rejects and false accepts of a network, on clips that are joined to a stream as `kws listen` would hear it."""
-from typing import Any, Dict, List, NamedTuple, Sequence
+from typing import Any, Dict, Iterator, List, NamedTuple, Sequence
 
 import numpy as np
 
-from ..console import Progress
 from ..data.batches import rng_of
-from ..evaluation import operating_points
+from ..evaluation import operating_points, streaming
 from ..evaluation.operating_points import ScoredStream
-from ..listening.stream import WindowScores
 from ..listening.truth import Spoken
 from ..settings import DetectorSettings
 from ..sound import audio
@@ -33,7 +31,7 @@ class Found(NamedTuple):
 
 
 class FalseAccepts(NamedTuple):
-    """How often a keyword was detected where none was said."""
+    """How often a keyword was detected where none was said. source: what was said instead."""
 
     source: str
     count: int
@@ -50,65 +48,82 @@ class FalseAccepts(NamedTuple):
         return operating_points.upper_bound(self.count) / self.hours
 
 
-def speech(classifier: Any, parts: Sequence[Part]) -> ScoredStream:
+class Clips:
+    """Clips in a row, as a source for `streaming.score`. said: they are keywords, with a pause around each."""
+
+    def __init__(self, part: Part, sample_rate: int, said: bool) -> None:
+        self._part, self._said = part, said
+        count = int(_PAUSE_SECONDS * sample_rate) if said else 0
+        self._pause = (_HISS * rng_of(0).randn(count)).astype(np.float32)
+
+    def __str__(self) -> str:
+        return "%d clips of %s" % (len(self._part.rows), self._part.dataset.path)
+
+    def blocks(self) -> Iterator[np.ndarray]:
+        """Yield the stream as blocks [n] float32."""
+        for start in range(0, len(self._part.rows), _CLIPS_AT_ONCE):
+            block = []
+            for row in self._part.rows[start : start + _CLIPS_AT_ONCE]:
+                block += [self._pause, self._part.dataset.recording(row) / np.float32(audio.FULL_SCALE)]
+            yield np.concatenate(block)
+        yield self._pause
+
+    def spoken(self, seconds: float, keywords: Sequence[str]) -> List[Spoken]:
+        """The keywords and their times; none of other words."""
+        if not self._said:
+            return []
+        data, rows = self._part.dataset, self._part.rows
+        lengths = data.counts[rows]
+        starts = np.cumsum(lengths + len(self._pause)) - lengths
+        return [
+            Spoken(start / data.sample_rate, (start + length) / data.sample_rate, str(word))
+            for start, length, word in zip(starts.tolist(), lengths.tolist(), self._part.words)
+        ]
+
+
+class Noises:
+    """Background recordings [n] int16 in a row, as a source for `streaming.score`."""
+
+    def __init__(self, noises: Sequence[np.ndarray]) -> None:
+        self._noises = noises
+
+    def __str__(self) -> str:
+        return "%d background recordings" % len(self._noises)
+
+    def blocks(self) -> Iterator[np.ndarray]:
+        """Yield the stream as blocks [n] float32."""
+        return (noise / np.float32(audio.FULL_SCALE) for noise in self._noises)
+
+    def spoken(self, seconds: float, keywords: Sequence[str]) -> List[Spoken]:
+        """Nothing."""
+        return []
+
+
+def speech(classifier: Any, part: Part) -> ScoredStream:
     """The scores of clips without keywords, one after the other without pauses."""
-    return _scored(classifier, parts, 0.0, said=False)
+    return streaming.score(classifier, Clips(part, classifier.features.sample_rate, said=False))
 
 
-def background(classifier: Any, noises: Sequence[np.ndarray]) -> ScoredStream:
-    """The scores of background recordings [n] int16."""
-    return _stream(classifier, (noise / np.float32(audio.FULL_SCALE) for noise in noises), [])
+def noise(classifier: Any, noises: Sequence[np.ndarray]) -> ScoredStream:
+    """The scores of background recordings."""
+    return streaming.score(classifier, Noises(noises))
 
 
-def keywords(classifier: Any, part: Part) -> ScoredStream:
-    """The scores of clips of keywords, with a pause around each."""
-    return _scored(classifier, [part], _PAUSE_SECONDS, said=True)
-
-
-def _scored(classifier, parts, pause_seconds, said):
-    rate, spoken, at = classifier.features.sample_rate, [], 0
-    pause = (_HISS * rng_of(0).randn(int(pause_seconds * rate))).astype(np.float32)
-    clips = [(part, index) for part in parts for index in range(len(part.rows))]
-    for part, index in clips if said else ():
-        length = int(part.dataset.counts[part.rows[index]])
-        spoken.append(Spoken((at + len(pause)) / rate, (at + len(pause) + length) / rate, str(part.words[index])))
-        at += len(pause) + length
-
-    def blocks():
-        with Progress("measuring", len(clips)) as progress:
-            for start in range(0, len(clips), _CLIPS_AT_ONCE):
-                block = []
-                for part, index in clips[start : start + _CLIPS_AT_ONCE]:
-                    block += [pause, part.dataset.recording(part.rows[index]) / np.float32(audio.FULL_SCALE)]
-                progress.update(len(block) // 2)
-                yield np.concatenate(block)
-            yield pause
-
-    return _stream(classifier, blocks(), spoken)
-
-
-def _stream(classifier, blocks, spoken):
-    windows = WindowScores(classifier, classifier.detector.stride_ms)
-    scores = [windows.feed(block.astype(np.float32)) for block in blocks] + [windows.finish()]
-    joined = np.concatenate(scores)
-    times_ms = np.arange(len(joined)) * windows.stride_ms + classifier.features.clip_duration_ms / 2
-    return ScoredStream(times_ms, joined, windows.sample_count / classifier.features.sample_rate, spoken)
-
-
-def found(labels: Sequence[str], stream: ScoredStream, settings: DetectorSettings, source: str) -> List[Found]:
-    """How often each keyword of a stream was found."""
-    comparison = operating_points.compare(labels, stream, settings)
-    said: Dict[str, List[int]] = {one.word: [0, 0] for one in stream.spoken}
+def found(classifier: Any, part: Part, settings: DetectorSettings, source: str) -> List[Found]:
+    """How often the keywords in these clips are found."""
+    stream = streaming.score(classifier, Clips(part, classifier.features.sample_rate, said=True))
+    comparison = operating_points.compare(classifier.labels, stream, settings)
+    counts: Dict[str, List[int]] = {one.word: [0, 0] for one in stream.spoken}
     for one in stream.spoken:
-        said[one.word][0] += 1
+        counts[one.word][0] += 1
     for one, _ in comparison.hits:
-        said[one.word][1] += 1
-    return [Found(word, source, *counts) for word, counts in said.items()]
+        counts[one.word][1] += 1
+    return [Found(word, source, *both) for word, both in counts.items()]
 
 
 def false_accepts(
     labels: Sequence[str], streams: Sequence[ScoredStream], settings: DetectorSettings, source: str
 ) -> FalseAccepts:
-    """How often a keyword was detected in streams without keywords."""
+    """How often a keyword is detected in streams without keywords."""
     count = sum(len(operating_points.compare(labels, one, settings).false_accepts) for one in streams)
     return FalseAccepts(source, count, sum(one.seconds for one in streams) / 3600)

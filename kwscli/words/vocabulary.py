@@ -1,4 +1,4 @@
-"""Other words of a language: a list of the user, a list in `lists/`, or the numbers, which espeak-ng knows everywhere."""
+"""Other words of a language: a list of the user, a list in `lists/`, or numbers, which espeak-ng reads everywhere."""
 import itertools
 import os
 from typing import List, Optional

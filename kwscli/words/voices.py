@@ -1,4 +1,4 @@
-"""Synthesizers: who can say the words of a language. To add one, write a class like EspeakVoices and open it in `opened`.
+"""Synthesizers: who can say the words of a language. To add one, write a class like PiperVoices; `opened` opens it.
 
 A synthesizer has `speakers`, names for files; `person(speaker)`, who must not be in two splits; and
 `voice(speaker, rng)`, which has say(text, rate) -> samples, and their sample_rate.
