@@ -443,6 +443,30 @@ def words(context, new, max_false_accepts_per_hour, as_json, start_checkpoint, *
         click.echo(finished)
 
 
+@cli.command()
+@click.argument("word")
+@click.option("--out", default="recordings", show_default=True, metavar="DIR",
+              help="Folder for the recordings, which go to DIR/WORD/.")
+@click.option("--count", type=click.IntRange(1, 10000), default=20, show_default=True, help="Number of clips.")
+@click.option("--speaker", metavar="NAME",
+              help="Who speaks; clips of one speaker are never in two splits.  [default: one name per day]")
+@click.option("--microphone", default="", metavar="NAME", help="The microphone, by its name or number.  [default: "
+              "that of the system]")
+def record(word, out, count, speaker, microphone):
+    """Record clips of a word through the microphone, check each, and ask again where one is not good.
+
+    \b
+    kws record "hey lamp" --speaker anna
+    kws words "hey lamp" --recordings recordings
+    """
+    with imports.guarded():
+        from . import record as recording
+
+    recorder = recording.Recorder(word, out, recording.check_speaker(speaker), microphone, console.say, console.show)
+    for path in recorder.record(count):
+        click.echo(path)
+
+
 @cli.command("models")
 @click.argument("architecture", required=False, type=click.Choice(models.ARCHITECTURES), metavar="[NAME]")
 @click.option("--model-size", help="A published size of the network NAME.  [default: s]")

@@ -156,7 +156,7 @@ def test_unknown_voice(espeak, tmp_path):
     "word", ["", " ", "..", ".", "a/b", "a\\b", "_unknown_", ".hidden", "a\nb", "\0", "\udcff", "x" * 61]
 )
 def test_words_that_cannot_name_a_folder(tmp_path, word):
-    with pytest.raises(KwsError, match="cannot be synthesised, because a folder is named after each word"):
+    with pytest.raises(KwsError, match="cannot be a word here, because a folder is named after each word"):
         synthesize(tmp_path / "corpus", ("yes", word))
     assert list(tmp_path.iterdir()) == []
 

@@ -67,7 +67,7 @@ def check_words(words: Sequence[str]) -> Tuple[str, ...]:
     for word in words:
         if not word or word[0] in "_." or set(word) & set("/\\") or not word.isprintable() or len(word) > 60:
             raise KwsError(
-                "%r cannot be synthesised, because a folder is named after each word" % word,
+                "%r cannot be a word here, because a folder is named after each word" % word,
                 "use 1 to 60 characters without /, \\ and line breaks, and do not begin with _ or .",
             )
     if not words:

@@ -32,7 +32,7 @@ _TRAINING = (  # as flags of kws train
     "--old-layers-rate-percentage", "30", "--noise-snr-db", "0,25", "--attenuation-db", "30",
     "--speed-percentage", "10", "--room-frequency", "0.4", "--microphone-frequency", "0.3",
 )
-_STEPS_QUICK, _STEPS_FULL = "1000,500", "4000,2000"
+_STEPS_QUICK, _STEPS_FULL = "700,300", "4000,2000"
 _RATES = "0.001,0.0002"
 
 
