@@ -306,18 +306,18 @@ def test_a_silent_recording_is_left_out(tmp_path, capsys):
 
 
 def test_own_recordings_count_as_much_as_half_of_the_synthesised_ones(tmp_path):
-    few = mixture.own(recordings(tmp_path / "few", ["go", "other"], speakers=3), ["go"])[0]
+    few = mixture.own(recordings(tmp_path / "few", ["go", "up"], speakers=3), ["go"])[0]
     many = mixture.whole(recordings(tmp_path / "many", ["go"], speakers=40), ["go"])
     mine = mixture.weighted(few, many, ["go"])
     trained = split_counts(many, "go")[0]
     assert set(mine.repeats[mine.words == "go"]) == {round(trained / 2 / 3)}
-    assert set(mine.repeats[mine.words == "other"]) == {1}
+    assert set(mine.repeats[mine.words == "up"]) == {1}
     mixture.write(str(tmp_path / "mixed"), [many, mine], 16000)
     data = dataset.load(str(tmp_path / "mixed"))
     assert ((data.words == "go") & (data.splits == "training")).sum() == trained + 3 * round(trained / 2 / 3)
-    assert data.info["words"]["other"]["training"] == 3
-    index = int(np.flatnonzero(data.words == "other")[0])
-    original = few.dataset.recording(few.rows[np.flatnonzero(few.words == "other")[0]])
+    assert data.info["words"]["up"]["training"] == 3
+    index = int(np.flatnonzero(data.words == "up")[0])
+    original = few.dataset.recording(few.rows[np.flatnonzero(few.words == "up")[0]])
     np.testing.assert_array_equal(data.recording(index), original)
 
 

@@ -114,7 +114,7 @@ def _own(request):
     os.makedirs(out, exist_ok=True)
     if any(audio.is_sound(name) for name in os.listdir(source)):
         source = _as_folder_of_word(request, out)
-    prepare.prepare(source, out, PrepareSettings(sample_rate=SAMPLE_RATE))
+    prepare.prepare(source, out, PrepareSettings(sample_rate=SAMPLE_RATE), force=True)
     data = dataset.load(out)
     there = {folded(word) for word in data.words}
     missing = [keyword for keyword in request.keywords if folded(keyword) not in there]
