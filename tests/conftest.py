@@ -50,6 +50,14 @@ def shared_data():
 
 
 @pytest.fixture
+def no_ffmpeg(monkeypatch):
+    """A machine where ffmpeg is not installed."""
+    from kwscli.sound import ffmpeg
+
+    monkeypatch.setattr(ffmpeg, "program", lambda: None)
+
+
+@pytest.fixture
 def kws(monkeypatch):
     """kws("prepare", "--data-path", path): runs the command line here -> a result with exit_code, stdout, stderr.
 

@@ -122,6 +122,7 @@ def test_the_beginning_of_a_long_file_can_be_read(monkeypatch, data, limit, coun
     assert len(audio.read_int16(encoded(format="WAV"), RATE, seconds=2, remarks=remarks)) == RATE and len(remarks) == 1
 
 
+@pytest.mark.usefixtures("no_ffmpeg")
 @pytest.mark.parametrize("name", ["yes/a.m4a", "A.WEBM", "x.amr", "x.3gp", "x.mpeg"])
 def test_a_file_of_a_phone_is_refused_with_the_command_that_converts_it(name):
     suffix = name[name.index("."):]

@@ -199,8 +199,10 @@ def test_a_table_beside_the_recordings_counts_for_its_own_folder():
 
 
 @pytest.mark.parametrize("text", ["", "\n", "fname,label\na.wav,silence\n", "path\na.wav\n", '"', "path,x\n\0\n"])
-def test_a_table_about_something_else_is_ignored(text):
-    assert layout_of(["yes/a.wav"], some__csv=text) == layout_of(["yes/a.wav"])
+def test_a_table_about_something_else_is_ignored_and_said(text):
+    layout = layout_of(["yes/a.wav"], some__csv=text)
+    assert layout.notes == ["Not label files, because no line names a recording and a word: some.csv"]
+    assert layout._replace(notes=[]) == layout_of(["yes/a.wav"])
 
 
 @pytest.mark.parametrize("text", ["path,label\nclips/a.wav\n", "path,label\n,,,\n\n", "path,label\nb.wav,yes\n",

@@ -230,6 +230,7 @@ def test_a_constant_value_is_silent(kws, data, value):
     assert set(dataset.load(str(data)).recording(muted)) == {min(round(value * 32768), 32767)}  # as it was recorded
 
 
+@pytest.mark.usefixtures("no_ffmpeg")
 def test_files_of_phones_are_listed_with_the_command_that_converts_them(kws, words):
     for name in ("a.m4a", "b.M4A", "c.webm", "d.amr", "e.mpeg", "f.3gp"):
         with open(os.path.join(words, "yes", name), "wb") as file:
@@ -242,6 +243,7 @@ def test_files_of_phones_are_listed_with_the_command_that_converts_them(kws, wor
     assert found["yes/c.webm"] == "cannot read .webm files: convert them with ffmpeg -i x.webm x.wav"
 
 
+@pytest.mark.usefixtures("no_ffmpeg")
 def test_a_data_set_of_nothing_but_phone_files_says_how_to_convert_them(kws, data):
     (data / "yes").mkdir()
     (data / "yes" / "a.m4a").write_bytes(b"x")

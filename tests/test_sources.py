@@ -147,7 +147,7 @@ def test_word_folders_beside_an_archive_are_used(kws, data):
     output = done(kws("prepare", "--data-path", data, "--archive", "words.tar.gz"))
     assert "words.tar.gz: 21 clips of 4 words" in output and "2 background recordings" in output
     assert "Together with the word folders next to it: _background_noise_, mine, yes\n" in output
-    assert "Not used: _mine_, clips, mine/anna, sets, silence, test, other.tar\n" in output
+    assert "Not used: stray.wav, _mine_, clips, mine/anna, sets, silence, test, other.tar\n" in output
     again = done(kws("prepare", "--data-path", data, "--archive", "words.tar.gz"))
     assert again == "Already prepared; add --force to prepare it again.\n" + output
 
@@ -180,6 +180,7 @@ def test_an_archive_from_elsewhere_and_a_folder_have_words_beside_them_too(kws, 
     assert "set: 2 clips of 2 words" in output
 
 
+@pytest.mark.usefixtures("no_ffmpeg")
 def test_names_beside_an_archive_mean_the_same_as_in_it(kws, data):
     record(data, "YES/a.wav", "noise/b.wav", "unknown/c.wav", "yes/00000000_nohash_0.wav")
     write(data / "phone" / "d.m4a", "of a phone")
@@ -193,6 +194,7 @@ def test_names_beside_an_archive_mean_the_same_as_in_it(kws, data):
     ]
 
 
+@pytest.mark.usefixtures("no_ffmpeg")
 @pytest.mark.parametrize("kind", ["tar", "zip"])
 def test_layouts_are_recognized_in_every_archive(kws, tmp_path, kind):
     record(tmp_path / "set", "clips/a.wav", "clips/b.wav", "noise/c.wav", "test/no/d.wav", "audio/e.wav", level=0.1)

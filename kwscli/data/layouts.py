@@ -11,12 +11,14 @@ import os
 import posixpath
 import re
 import unicodedata
-from typing import Callable, Dict, Iterable, List, NamedTuple, Tuple
+from typing import Callable, Dict, Iterable, List, NamedTuple, Set, Tuple
 
 from .. import files
 from ..errors import KwsError
 from ..labels import UNKNOWN, folded
 from ..sound import audio
+from ..sound.label_track import Spoken
+from . import cuts
 from .dataset import BACKGROUND, SPLITS, speaker_of
 
 _SPLIT_OF = {
@@ -41,6 +43,8 @@ _COLUMNS = {
 _EDGE_IMPULSE = "info.labels"
 _REJECTED = ("invalidated.tsv", "other.tsv")  # of Common Voice: recordings that listeners did not confirm
 _SILENT = "not in a word's folder: kws makes its own clips of silence, from background recordings"
+# A folder of such a name, in a word's folder or around it, is the speaker of its recordings: speaker-anna, spk01.
+_SPEAKER_FOLDER = re.compile(r"(?:speaker|spkr?|user|person)(?:[_-]?\d+|[_-]\w[\w-]*)$", re.IGNORECASE)
 _MAX_WORDS = 3  # of one keyword; a longer text is a sentence
 _MAX_FOLDERS = 10  # that are listed one by one
 
@@ -57,9 +61,10 @@ class Place(NamedTuple):
 class Layout(NamedTuple):
     """What is known about the recordings of a data set."""
 
-    places: Dict[str, Place]  # {path: Place} of every sound file
+    places: Dict[str, Place]  # {path: Place} of every sound file, or of every part of one that is cut
     given_splits: Tuple[str, ...]  # the splits that folders or label files give; () if speakers decide
     notes: List[str]  # what the user should know about it
+    cuts: Dict[str, List[Tuple[str, Spoken]]]  # {path: (name, label) of each part} of the recordings that are cut
     passed_over: List[str]  # the folders whose recordings are not used, with the number of recordings and the reason
 
 
@@ -69,9 +74,12 @@ def is_label_file(path: str) -> bool:
     return name == _EDGE_IMPULSE or name.endswith((".csv", ".tsv")) and not name.startswith(".")
 
 
-def is_relevant(path: str) -> bool:
-    """Whether a file decides what the prepared data contains, or is a recording that must be converted first."""
-    return audio.is_sound(path) or is_label_file(path) or bool(audio.how_to_convert(path))
+def relevant(paths: Iterable[str]) -> Set[str]:
+    """The files that decide what the prepared data contains, and recordings that must be converted first."""
+    paths = list(paths)
+    found = {path for path in paths
+             if audio.is_sound(path) or is_label_file(path) or audio.how_to_convert(path)}
+    return found | cuts.relevant(paths, word_of)
 
 
 def word_of(path: str) -> str:
@@ -103,10 +111,33 @@ def recognize(paths: Iterable[str], lines_of: Callable[[str], Iterable[str]]) ->
         named = _folder_place(inside, words)
         for path in inside:
             places[path] = _place(path, named, listed)
-    notes = _notes_on_names(places)
+    notes = listed.notes() + _notes_on_names(places)
+    notes += _notes_on_grid(places)
+    parts = _cut(places, cuts.beside(paths), lines_of, notes)
     _unite_forms(places, notes)
     given = _settle_splits(places, notes)
-    return Layout({path: places[path] for path in sounds}, given, notes, _passed_over(places))
+    names = [name for path in sounds for name in ([part for part, _ in parts[path]] if path in parts else [path])]
+    return Layout({name: places[name] for name in names}, given, notes, parts, _passed_over(places))
+
+
+def _cut(places, tracks, lines_of, notes):
+    """Replace recordings that have a label track, and no word, by their parts -> {path: [(name, label), ...]}."""
+    parts = {}
+    for path, track_path in sorted(tracks.items()):
+        track, whole = cuts.read(track_path, lines_of(track_path)), places[path]
+        if whole.word and not track.problem:
+            notes.append("%s is not used, because %s has a word already" % (track_path, path))
+        elif not whole.word and track.problem:
+            places[path] = whole._replace(why="%s, and %s" % (whole.why, track.problem))
+        if whole.word or track.problem:
+            continue
+        del places[path]
+        parts[path] = [(cuts.name_of(path, number), label) for number, label in enumerate(track.spoken, 1)]
+        for name, label in parts[path]:
+            word, why = _label_meaning(label.word)
+            places[name] = whole._replace(word=word, why=why)
+        notes.append("%s: cut into %d recordings, as %s says" % (path, len(track.spoken), os.path.basename(track_path)))
+    return parts
 
 
 def _place(path, named, listed):
@@ -119,7 +150,7 @@ def _place(path, named, listed):
     elif not named:
         word, why = _label_meaning(os.path.basename(path).split(".")[0])
         place = place._replace(word=word, why=why)
-    return place._replace(speaker=place.speaker or speaker_of(path))
+    return place._replace(speaker=place.speaker or _speaker(path))
 
 
 def _folder_place(inside, words):
@@ -178,8 +209,14 @@ def _is_structure(folder):
 
 
 def _folders(path):
-    """The names of the folders that a path goes through."""
-    return path.replace(os.sep, "/").split("/")[:-1]
+    """The names of the folders that a path goes through, without those that name a speaker."""
+    return [name for name in path.replace(os.sep, "/").split("/")[:-1] if not _SPEAKER_FOLDER.match(name)]
+
+
+def _speaker(path):
+    """The speaker that the name of a recording gives, or that of one of its folders, or ""."""
+    named = (name for name in reversed(path.replace(os.sep, "/").split("/")[:-1]) if _SPEAKER_FOLDER.match(name))
+    return speaker_of(path) or next(named, "")
 
 
 def _folder_split(path):
@@ -200,6 +237,8 @@ class _Listed:
         self._sounds = sounds
         self._by_key, self._by_end = collections.defaultdict(list), collections.defaultdict(list)  # {key: paths}
         self._exact, self._loose = {}, {}  # {path: Place} where a label file names the whole path, or only its end
+        self._used, self._missing = collections.Counter(), collections.defaultdict(list)  # {label file: count, names}
+        self._no_table = []  # label files by their ending, but not by their columns
 
     def get(self, path):
         """The Place that a label file gives to a recording, or None."""
@@ -219,8 +258,25 @@ class _Listed:
             unused = ""
             if name in _REJECTED or name == "validated.tsv" and os.path.dirname(path) in with_splits:
                 unused = "not in a split: only %s lists it" % os.path.basename(path)
-            for recording, place in _table(path, lines_of(path)):
+            rows = list(_table(path, lines_of(path)))
+            self._no_table += [] if rows else [path]
+            for recording, place in rows:
                 self._add(path, recording, Place("", why=unused) if unused else place)
+
+    def notes(self):
+        """A line per label file: how many recordings it names, and those that are not there."""
+        lines = []
+        for path in sorted(set(self._used) | set(self._missing)):
+            missing = self._missing[path]
+            lines.append("%s is a label file: it names %d recordings%s" % (
+                path, self._used[path],
+                ", and %d that are not there, such as %s" % (len(missing), missing[0]) if missing else "",
+            ))
+        tracks = set(cuts.beside(self._sounds + self._no_table).values())
+        others = sorted(set(self._no_table) - tracks)
+        if others:
+            lines.append("Not label files, because no line names a recording and a word: %s" % ", ".join(others))
+        return lines
 
     def _index(self):
         for path in self._sounds:
@@ -231,12 +287,17 @@ class _Listed:
 
     def _add(self, label_file, name, place):
         folder = os.path.dirname(label_file).replace(os.sep, "/")
-        for inside in ("", "clips"):
-            for path in self._by_key.get(_key(posixpath.join(folder, inside, name)), ()):
-                self._exact.setdefault(path, place)
+        whole = [path for inside in ("", "clips")
+                 for path in self._by_key.get(_key(posixpath.join(folder, inside, name)), ())]
+        for path in whole:
+            self._exact.setdefault(path, place)
         found = self._by_end.get(_end(_key(name), 2), ())
         if len(found) == 1:
             self._loose.setdefault(found[0], place)
+        if whole or len(found) == 1:
+            self._used[label_file] += 1
+        else:
+            self._missing[label_file].append(name)
 
 
 def _end(key, count):
@@ -247,7 +308,7 @@ def _key(path):
     """A path in the form in which label files and file systems agree: no ending, one Unicode form."""
     path = posixpath.normpath(path.replace(os.sep, "/").strip())
     stem, suffix = posixpath.splitext(path)
-    return unicodedata.normalize("NFC", stem if suffix.lower() in audio.SUFFIXES else path)
+    return unicodedata.normalize("NFC", stem if suffix.lower() in audio.SUFFIXES + audio.CONVERTIBLE else path)
 
 
 def _table_split(path):
@@ -295,6 +356,22 @@ def _edge_impulse(path, text):
         if isinstance(label, str):
             word, why = _label_meaning(label)
         yield one["path"], Place(word, _SPLIT_OF.get(str(one.get("category")).lower(), ""), why=why)
+
+
+def _notes_on_grid(places):
+    """A line where a word's folders have the same names in several other folders: they may be those of speakers."""
+    parents = collections.defaultdict(set)
+    for path, place in places.items():
+        if place.word not in ("", BACKGROUND, UNKNOWN) and len(_folders(path)) > 1:
+            outer, inner = _folders(path)[-2:]
+            if not _is_structure(outer):
+                parents[inner].add(outer)
+    shared = [name for name, outer in parents.items() if len(outer) > 1]
+    if not shared:
+        return []
+    outer, inner = sorted(parents[shared[0]])[0], shared[0]
+    return ["%s/%s and other folders inside of folders: %s is taken as the word. If it is the speaker, rename it to "
+            "speaker-%s" % (outer, inner, inner, inner)]
 
 
 def _notes_on_names(places):

@@ -30,8 +30,8 @@ def pack(sources: Sources, settings: PrepareSettings) -> None:
             unpacked = stack.enter_context(files.replacing_folder(unpacking.target(sources)))
             found, examined = _pack_archive(sources, unpacked, examiner, contents)
         found += sources.files()
-        label_files = {file.path: file for file in found if layouts.is_label_file(file.path)}
-        layout = layouts.recognize([file.path for file in found], lambda path: _lines(label_files[path]))
+        by_path = {file.path: file for file in found}
+        layout = layouts.recognize(by_path, lambda path: _lines(by_path[path]))
         left = [file for file in found if file.path not in examined]
         _examine(sources.data_path or sources.main, left, layout, examiner, contents)
         examiner.settle(layout)
@@ -108,15 +108,15 @@ def _pack_archive(sources, unpacked, examiner, contents):
 
 def _examine(title, found, layout, examiner, contents):
     """Examine recordings on the disk, and list the other files."""
-    others = collections.Counter()
+    others, relevant = collections.Counter(), layouts.relevant(file.path for file in found)
     with Progress("preparing " + title, len(found), unit="files") as progress:
         for file in found:
             progress.update()
-            if not layouts.is_relevant(file.path):
+            if file.path not in relevant:
                 others[_kind(file.path)] += 1
                 continue
             try:
-                _examine_one(file, layout.places.get(file.path), examiner, contents)
+                _examine_one(file, layout, examiner, contents)
             except (audio.UnreadableAudio, OSError) as error:
                 examiner.leave_out(file.path, "unreadable: %s" % error)
     if others:
@@ -124,9 +124,10 @@ def _examine(title, found, layout, examiner, contents):
         layout.notes.append("Not recordings: %d files (%s)" % (sum(others.values()), kinds))
 
 
-def _examine_one(file, place, examiner, contents):
+def _examine_one(file, layout, examiner, contents):
     """Examine a recording. A label file has no Place: only its content is noted."""
     status = status_of(file.disk_path, file.path)
+    place, parts = layout.places.get(file.path), layout.cuts.get(file.path)
     why = place.why if place and not place.word else "" if place else audio.how_to_convert(file.path)
     if why:
         contents.add(file, status, NO_CHECKSUM)
@@ -139,7 +140,9 @@ def _examine_one(file, place, examiner, contents):
         check(status, file.path)
         source = file.disk_path
     contents.add_content(file, status, source)
-    if place:
+    if parts:
+        examiner.examine_parts(file.path, source, [(name, label, layout.places[name]) for name, label in parts])
+    elif place:
         examiner.examine(file.path, source, place.word)
 
 
@@ -195,6 +198,9 @@ def summary(writer: dataset.Writer, layout: layouts.Layout) -> Dict[str, Any]:
         "split_rule": "given" if layout.given_splits else "sha1 of the speaker (or file name), modulo 2^27",
         "given_splits": layout.given_splits,
         "words": words,
+        "silent_clips": collections.Counter(
+            recording.word for recording in writer.recordings if "silent: " in recording.problems
+        ),
         "speaker_count": len({recording.speaker for recording in writer.recordings if recording.speaker}),
         "problems": collections.Counter(
             "%s, %s" % (problem.problem.split(":")[0], problem.action) for problem in writer.problems

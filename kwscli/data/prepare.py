@@ -6,11 +6,12 @@ from .. import console, files
 from ..console import say
 from ..errors import KwsError
 from ..settings import PrepareSettings
-from . import dataset, packing
+from . import advice, dataset, packing
 from .dataset import PACKED
 from .freshness import reason_to_prepare
 from .sources import IN_PLACE, Sources, find_source
 
+_MAX_NAMES = 20  # that are listed one by one
 SYNTHETIC = "synthetic"  # the folder of a synthesised corpus
 
 
@@ -20,7 +21,7 @@ class Report(NamedTuple):
     data_path: str
     info: Dict[str, Any]  # dataset.json
     fresh: bool  # False if it had been prepared before
-    not_used: List[str]  # archives and folders in the data path that are not part of it
+    not_used: List[str]  # archives, recordings and folders in the data path that are not part of it
 
     def __str__(self) -> str:
         return "\n".join(_described(self))
@@ -106,7 +107,7 @@ def _described(report):
     if beside:
         yield "Together with the word folders next to it: %s" % ", ".join(beside)
     if report.not_used:
-        yield "Not used: %s" % ", ".join(report.not_used)
+        yield "Not used: %s" % _some(report.not_used)
     yield from info.get("notes", ())
     yield from ("Passed over: " + line for line in info.get("passed_over", ()))
     if not info["background"]:
@@ -118,12 +119,19 @@ def _described(report):
         without = [word for word, counts in words if not counts[split]]
         if without and info[split + "_percentage"]:
             yield "No %s clips of: %s" % (split, ", ".join(without))
+    yield from advice.lines(info)
     packed = os.path.join(report.data_path, PACKED)
     for problem, count in sorted(info["problems"].items()):
         yield "%5d %s" % (count, problem)
     if info["problems"]:
         yield "Each problem and its file: %s" % os.path.join(packed, "problems.csv")
     yield "Prepared in %s" % packed
+
+
+def _some(names):
+    """The first of many names."""
+    more = len(names) - _MAX_NAMES
+    return ", ".join(names[:_MAX_NAMES]) + (" and %d more" % more if more > 0 else "")
 
 
 def _source(report):

@@ -1,16 +1,17 @@
 """Checks of the recordings of a data set, each on its way into the prepared data."""
 import hashlib
 import sys
-from typing import Union
+from typing import Sequence, Tuple, Union
 
 import numpy as np
 
 from ..files import printable
 from ..settings import PrepareSettings
 from ..sound import audio
-from . import dataset
+from ..sound.label_track import Spoken
+from . import cuts, dataset
 from .dataset import BACKGROUND, Problem, Recording
-from .layouts import Layout
+from .layouts import Layout, Place
 
 SILENT_PEAK = 0.002  # of full scale: -54 dB
 CLIPPED_SAMPLES = 10  # at full scale
@@ -36,15 +37,36 @@ class Examiner:
 
         Its split and its speaker are known only when `settle` is called.
         """
-        raw, path = path, printable(path)
         remarks = []
+        samples = self._read(path, source, BACKGROUND_SECONDS if word == BACKGROUND else None, remarks)
+        if samples is not None:
+            self._add(path, samples, word, remarks)
+
+    def examine_parts(self, path: str, source: str, parts: Sequence[Tuple[str, Spoken, Place]]) -> None:
+        """Examine the parts (name, label, place) of a long recording, given its file."""
+        samples = self._read(path, source, None, [])
+        if samples is None:
+            return
+        spans = cuts.spans([label for _, label, _ in parts], len(samples), self._settings.sample_rate)
+        for (name, _, place), (first, last) in zip(parts, spans):
+            why = place.why if not place.word else "the label is beyond the end of the recording"
+            if place.word and first < last:
+                self._add(name, samples[first:last], place.word, [])
+            else:
+                self.leave_out(name, why)
+
+    def _read(self, path, source, seconds, remarks):
+        """The samples [n] int16 of a recording; None, and a problem, if it cannot be read."""
+        path = printable(path)
         try:
-            samples = audio.read_int16(
-                source, self._settings.sample_rate, path, BACKGROUND_SECONDS if word == BACKGROUND else None, remarks
-            )
+            return audio.read_int16(source, self._settings.sample_rate, path, seconds, remarks)
         except audio.UnreadableAudio as error:
             self.leave_out(path, "%s: %s" % ("empty" if isinstance(error, audio.EmptyAudio) else "unreadable", error))
-            return
+            return None
+
+    def _add(self, path, samples, word, remarks):
+        """Give a recording to the writer, with what is wrong with it."""
+        raw, path = path, printable(path)
         if word == BACKGROUND:
             self._writer.add_background(path, samples)
             self._keep(path, remarks)

@@ -107,10 +107,10 @@ class Sources:
         ]
 
     def not_used(self) -> List[str]:
-        """The names of archives in the data path, and of folders with recordings, that are not used."""
+        """The names of archives, recordings and folders with recordings in the data path that are not used."""
         if not self.data_path:
             return []
-        words, folders = self.word_folders(), []
+        words, folders = self.word_folders(), list(filter(_is_recording, sorted(os.listdir(self.data_path))))
         for name in self._folders():
             found = (os.path.dirname(path) for path in all_files(self._beside(name)) if _is_recording(path))
             if name in words:  # only the recordings directly in it are used
@@ -133,7 +133,9 @@ class Sources:
 
     def names(self) -> List[str]:
         """The names of all files that exist now and decide what the prepared data contains; [] without a recording."""
-        found = [file for file in self.files() if layouts.is_relevant(file.path)]
+        found = list(self.files())
+        relevant = layouts.relevant(file.path for file in found)
+        found = [file for file in found if file.path in relevant]
         names = [file.name for file in found] if any(_is_recording(file.path) for file in found) else []
         return [self.name_of(self.main)] * self.is_archive + names
 

@@ -9,10 +9,11 @@ import numpy as np
 import soundfile
 
 from ..errors import KwsError
+from . import ffmpeg
 
 # The endings of sound files in a folder. A file that the user names may have any name.
 SUFFIXES = tuple(".wav .flac .ogg .oga .opus .mp3 .aif .aiff .aifc .au .snd .w64 .rf64 .caf .sph .nist .voc".split())
-# Sound and video files that libsndfile cannot read, such as those of phones.
+# Sound and video files that libsndfile cannot read, such as those of phones. ffmpeg reads them, where it is installed.
 CONVERTIBLE = tuple(
     ".m4a .mp4 .m4b .aac .webm .weba .mka .mkv .mov .avi .amr .awb .3gp .3gpp .3g2 .mpeg .mpg .mpga .wma .ac3 .ape .wv "
     ".ra .rm .spx .gsm".split()
@@ -38,14 +39,18 @@ class EmptyAudio(UnreadableAudio):
 
 
 def is_sound(name: str) -> bool:
-    """Whether a file in a folder of recordings is a sound file, by its name. Hidden files belong to other programs."""
-    return name.lower().endswith(SUFFIXES) and not os.path.basename(name).startswith(".")
+    """Whether a file in a folder of recordings is a sound file that kws can read, by its name.
+
+    Hidden files belong to other programs.
+    """
+    readable = SUFFIXES + CONVERTIBLE if ffmpeg.program() else SUFFIXES
+    return name.lower().endswith(readable) and not os.path.basename(name).startswith(".")
 
 
 def how_to_convert(name: str) -> str:
-    """How to make a file readable that libsndfile cannot read, or "" if its name does not tell."""
+    """How to make a file readable that kws cannot read, or "" if it can, or if its name does not tell."""
     suffix = os.path.splitext(name)[1]
-    if suffix.lower() not in CONVERTIBLE:
+    if suffix.lower() not in CONVERTIBLE or ffmpeg.program():
         return ""
     return "cannot read %s files: convert them with ffmpeg -i x%s x.wav" % (suffix, suffix)
 
@@ -89,7 +94,7 @@ def opened(source: Union[str, bytes], name: Optional[str] = None) -> Iterator[so
     if isinstance(source, bytes) and not source:
         raise EmptyAudio("%s is an empty file" % name)
     try:
-        with _WithoutSeek(io.BytesIO(source) if isinstance(source, bytes) else source) as sound:
+        with _readable(source, name) as file, _WithoutSeek(file) as sound:
             if not sound.frames:
                 raise EmptyAudio("%s holds no samples" % name)
             if not MIN_RATE <= sound.samplerate <= MAX_RATE:
@@ -102,6 +107,17 @@ def opened(source: Union[str, bytes], name: Optional[str] = None) -> Iterator[so
         if advice:
             raise UnreadableAudio("%s cannot be read as sound" % name, advice)
         raise UnreadableAudio("%s cannot be read as sound: %s" % (name, _reason(error)))
+
+
+@contextlib.contextmanager
+def _readable(source, name):
+    """What libsndfile can open: a path, or a file in memory."""
+    suffix = os.path.splitext(name)[1].lower()
+    if suffix in CONVERTIBLE and ffmpeg.program() and (isinstance(source, bytes) or os.path.exists(source)):
+        with ffmpeg.converted(source, suffix) as path:
+            yield path
+    else:
+        yield io.BytesIO(source) if isinstance(source, bytes) else source
 
 
 def _read(source, name, samples_of):
