@@ -169,7 +169,7 @@ def train(**values):
 @options(EvaluationSettings)
 @click.option("--stream", is_flag=False, flag_value="", metavar="[FILE]",
               help="Measure on a long recording, or on one that is made of prepared data.")
-@click.option("--truth", metavar="FILE", help="What is said in the recording, as for kws listen.  [default: nothing]")
+@click.option("--truth", metavar="FILE", help="What is said in the recording, as for kws listen. Without it: no keyword.")
 @click.option("--save-stream", metavar="DIR", help="Keep the stream that is made, and what is said in it.")
 @options(StreamSettings)
 @_labels
@@ -248,8 +248,9 @@ def _evaluate_stream(paths, labels, data_path, split, as_json, check, **how):
 @_checkpoint
 @_labels
 @click.option("--top", type=click.IntRange(1), default=3, show_default=True, help="Number of labels to show per file.")
-@click.option("--min-score", type=click.FloatRange(0, 1), default=0.0, metavar="P",
-              help="A file whose highest score is below this, such as 0.8, is not recognized.")
+@click.option("--min-score", type=click.FloatRange(0, 1), metavar="P",
+              help="A file whose highest score is below this, such as 0.8, is not recognized.  "
+              "[default: the threshold of the keyword in the model, if it has one]")
 @_json
 @click.option("--jsonl", "as_lines", is_flag=True, help="Print a line of JSON per file, as soon as it is labelled.")
 @click.option("--csv", "as_csv", is_flag=True, help="Print a table with commas, for programs.")

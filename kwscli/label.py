@@ -30,7 +30,7 @@ class Labelled(NamedTuple):
     peak_db: Optional[float] = None  # of full scale; None for digital silence
     too_quiet: bool = False  # for the network to be reliable
     error: str = ""  # why there are no scores
-    recognized: bool = True  # whether the highest score is at least --min-score
+    recognized: bool = True  # whether the highest score is high enough
 
     def __str__(self) -> str:
         if self.error:
@@ -73,7 +73,7 @@ def expand(paths: Iterable[str]) -> Iterator[str]:
 
 
 def label(
-    classifier: Any, paths: Sequence[str], top: Optional[int] = None, min_score: float = 0.0
+    classifier: Any, paths: Sequence[str], top: Optional[int] = None, min_score: Optional[float] = None
 ) -> Iterator[Labelled]:
     """Yield the Labelled of each file (`-`: standard input), in order. A file that cannot be read has an error.
 
@@ -102,14 +102,16 @@ def _label_batch(classifier, paths, top, min_score):
     labelled = [_read(classifier.features, path, clips) for path in paths]
     scores = iter(classifier.scores(np.stack(clips)) if clips else ())
     limit = QUIET_DB - classifier.data.attenuation_db
-    return [one if one.error else _scored(one, _ranked(classifier.labels, next(scores)), limit, top, min_score)
+    own = classifier.detector.keyword_thresholds() if min_score is None else {}
+    least = {name: own.get(name, min_score or 0.0) for name in classifier.labels}
+    return [one if one.error else _scored(one, _ranked(classifier.labels, next(scores)), limit, top, least)
             for one in labelled]
 
 
-def _scored(labelled, ranked, limit, top, min_score):
-    heard = labelled.peak_db is not None and ranked[0][0] != SILENCE
+def _scored(labelled, ranked, limit, top, least):
+    (name, score), quiet = ranked[0], labelled.peak_db is not None and labelled.peak_db < limit
     return labelled._replace(
-        scores=ranked[:top], too_quiet=heard and labelled.peak_db < limit, recognized=ranked[0][1] >= min_score
+        scores=ranked[:top], too_quiet=quiet and name != SILENCE, recognized=score >= least[name]
     )
 
 

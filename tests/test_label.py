@@ -11,7 +11,7 @@ import soundfile
 
 from kwscli import label
 from kwscli.errors import KwsError
-from kwscli.settings import DataSettings
+from kwscli.settings import DataSettings, DetectorSettings
 from kwscli.sound import audio
 from kwscli.sound.feature_settings import FeatureSettings
 from kwscli.workers import cores
@@ -22,7 +22,7 @@ LABELS = ("_silence_", "_unknown_", "yes", "no")
 class Peak:
     """A classifier that scores `yes` highest for a loud clip, and keeps the clips of each call."""
 
-    labels, features, data = LABELS, FeatureSettings(), DataSettings()
+    labels, features, data, detector = LABELS, FeatureSettings(), DataSettings(), DetectorSettings()
 
     def __init__(self):
         self.clips, self.batches = [], []
@@ -223,6 +223,17 @@ def test_a_low_score_is_not_recognized(tmp_path):
     assert one.to_json()["label"] is None and one.to_json()["scores"] == {"yes": 0.6, "_unknown_": 0.2}
     one, = label.label(Peak(), [path], 2, min_score=0.6)
     assert one.label == "yes"
+
+
+@pytest.mark.parametrize("thresholds, min_score, recognized", [
+    (("yes=0.7",), None, False), (("yes=0.6",), None, True), (("no=0.7",), None, True), (("yes=0.7",), 0.5, True),
+    (("yes=0.5",), 0.7, False), ((), None, True),
+])
+def test_a_model_may_have_thresholds_of_its_own(tmp_path, thresholds, min_score, recognized):
+    classifier = Peak()
+    classifier.detector = DetectorSettings(thresholds=thresholds)
+    one, = label.label(classifier, [write(tmp_path / "a.wav")], min_score=min_score)
+    assert one.recognized is recognized
 
 
 def test_tables_for_programs(tmp_path, kws):

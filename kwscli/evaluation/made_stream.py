@@ -44,14 +44,16 @@ class MadeStream:
         self._dataset, self._split, self._settings = dataset, split, settings
         self._rate, self._clip_samples = features.sample_rate, features.clip_samples
         self._length = int(60 * settings.stream_minutes * self._rate)
-        self._keyword_count, self._words, self._spoken = self._drawn(Selection(dataset, keywords, split, 0.0, 0.0))
+        selection = Selection(dataset, keywords, split, 0.0, 0.0)
+        self._keywords, self._others = self._drawn(selection)
+        self._words, self._spoken = self._placed()
         self._noises = self._background()
 
     def __str__(self) -> str:
         noise = "at %g dB over background noise" % self._settings.stream_snr_db if self._noises else "over silence"
-        return "%g minutes made of %s clips: %d keywords and %d other words %s (seed %d)" % (
-            self._settings.stream_minutes, self._split, self._keyword_count, len(self._words) - self._keyword_count,
-            noise, self._settings.stream_seed,
+        return "%g minutes made of %s clips: %s and %s %s (seed %d)" % (
+            self._settings.stream_minutes, self._split, _counted("keywords", self._keywords),
+            _counted("other words", self._others), noise, self._settings.stream_seed,
         )
 
     def spoken(self, seconds: float = 0.0, keywords: Sequence[str] = ()) -> List[Spoken]:
@@ -61,11 +63,25 @@ class MadeStream:
         """
         return self._spoken
 
-    def _drawn(self, selection: Selection) -> Tuple[int, List[_Sound], List[Spoken]]:
-        """(number of keywords, the words as sounds, as they are spoken)."""
-        rng = rng_of(self._settings.stream_seed, 0)
+    def _drawn(self, selection):
+        """The numbers of the recordings of keywords and of other words, each as often as any other of its kind."""
+        rng, where = rng_of(self._settings.stream_seed, 0), (self._dataset.path, self._split)
         count = int(round(self._settings.stream_minutes * self._settings.words_per_minute))
-        numbers = self._numbers(selection, rng, count)
+        if count and not len(selection.keywords):
+            raise KwsError(
+                "%s has no %s clips of keywords" % where,
+                "choose another --split, or prepare the data with a larger percentage of it",
+            )
+        if count and not len(selection.unknown):
+            say("%s has no %s clips of other words: the stream has keywords only." % where)
+        others = count // 2 if len(selection.unknown) else 0
+        shares = (selection.keywords, count - others), (selection.unknown, others)
+        return [np.resize(rng.permutation(numbers), share) for numbers, share in shares]
+
+    def _placed(self) -> Tuple[List[_Sound], List[Spoken]]:
+        """The words as sounds, and as they are spoken."""
+        rng = rng_of(self._settings.stream_seed, 1)
+        numbers = rng.permutation(np.concatenate([self._keywords, self._others]))
         free = self._length - len(numbers) * self._clip_samples
         if free < 0:
             raise KwsError(
@@ -81,21 +97,7 @@ class MadeStream:
             first, last = _word_in(clip)
             word = str(self._dataset.words[number])
             spoken.append(Spoken((start + first) / self._rate, (start + last) / self._rate, word))
-        return int(np.isin(numbers, selection.keywords).sum()), words, spoken
-
-    def _numbers(self, selection, rng, count):
-        """The numbers of `count` recordings: half of them of keywords, each as often as any other."""
-        if count and not len(selection.keywords):
-            raise KwsError(
-                "%s has no %s clips of keywords" % (self._dataset.path, self._split),
-                "choose another --split, or prepare the data with a larger percentage of it",
-            )
-        if count and not len(selection.unknown):
-            say("%s has no %s clips of other words: the stream has keywords only." % (self._dataset.path, self._split))
-        others = count // 2 if len(selection.unknown) else 0
-        drawn = [np.resize(rng.permutation(selection.keywords), count - others)]
-        drawn.append(np.resize(rng.permutation(selection.unknown), others))
-        return rng.permutation(np.concatenate(drawn).astype(np.int64))
+        return words, spoken
 
     def _background(self):
         """Background recordings in random order, one after the other."""
@@ -104,7 +106,7 @@ class MadeStream:
         if not found:
             say("%s has no background recordings: between the words, the stream is silent." % self._dataset.path)
             return []
-        rng, start, sounds = rng_of(self._settings.stream_seed, 1), 0, []
+        rng, start, sounds = rng_of(self._settings.stream_seed, 2), 0, []
         while start < self._length:
             for index in rng.permutation(len(found)):
                 sounds.append(_Sound(start, *found[index]))
@@ -134,6 +136,12 @@ class MadeStream:
                 sound.write(audio.to_int16(block))
         with files.replacing(paths[1]) as track:
             track.writelines("%.6f\t%.6f\t%s\n" % one for one in self._spoken)
+
+
+def _counted(what, numbers):
+    """`600 keywords` of recordings with these numbers, and how many there are of them if some are repeated."""
+    different = len(np.unique(numbers))
+    return "%d %s%s" % (len(numbers), what, "" if different == len(numbers) else " (of %d recordings)" % different)
 
 
 def _add(sound: _Sound, block: np.ndarray, begin: int) -> None:

@@ -3,6 +3,7 @@
 The network runs once. Its scores are kept, and the detector of `kws listen` runs on them for each threshold.
 """
 import dataclasses
+import math
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
@@ -13,10 +14,9 @@ from ..labels import SILENCE, UNKNOWN
 from ..listening import truth
 from ..settings import DetectorSettings
 
-# From the highest to the lowest. Some networks are seldom sure to more than 0.97, others are to 0.9999.
-THRESHOLDS = (1.0,) + tuple(
-    round(1 - doubt, 6) for doubt in np.geomspace(1e-5, 0.01, 25).tolist() + np.arange(0.02, 0.505, 0.01).tolist()
-)
+# From the highest to the lowest. Some networks are seldom sure to more than 0.95, others are to 0.9999.
+_DOUBTS = np.geomspace(1e-5, 0.01, 25), np.arange(0.015, 0.0975, 0.005), np.arange(0.1, 0.505, 0.01)
+THRESHOLDS = (1.0,) + tuple(round(1 - doubt, 6) for doubt in np.concatenate(_DOUBTS).tolist())
 TOLERANCE_MS = 750.0  # between a word and its detection
 _SLACK = 1e-6  # far more than the rounding errors of a detector
 
@@ -147,34 +147,47 @@ def thresholds_for(
     labels: Sequence[str], streams: Sequence[ScoredStream], settings: DetectorSettings,
     max_false_accepts_per_hour: float, tolerance_ms: float = TOLERANCE_MS,
 ) -> Dict[str, float]:
-    """{keyword: threshold} with which all keywords together do not exceed a rate of false accepts on these streams.
+    """{keyword: threshold} with which all keywords together keep to a rate of false accepts.
 
     streams: with keywords, without, or both; the false accepts and the hours of all of them count.
     max_false_accepts_per_hour: 0 or more.
 
-    Each keyword may make an equal share of the false accepts. What is left of the division goes, one each, to the
-    keywords for which it finds the most. Among the thresholds that keep to this share, a keyword gets the one with the
-    fewest misses and wrong words, and the highest of several; it gets the lowest where it is said in no stream.
+    A threshold that just keeps out a false accept of these streams lets one more through in as much other sound, on
+    average. So each threshold that is chosen counts as one false accept, beside those that it makes. Where the rate
+    allows less than two false accepts per keyword, all keywords get the same threshold: the lowest one that is within
+    the rate. Otherwise each keyword may make an equal share of the false accepts; what is left of the division goes,
+    one each, to the keywords for which it finds the most. Among the thresholds that keep to this share, a keyword gets
+    the one with the fewest misses and wrong words, and the highest of several; it gets the lowest where it is said in
+    no stream.
 
     Raises a KwsError where even a threshold of 1 leaves too many false accepts.
     """
     keywords = keywords_of(labels)
-    if not keywords:
-        raise KwsError("the network has no keywords", "its labels are %s" % ", ".join(labels))
     hours = sum(one.seconds for one in streams) / 3600
-    alone = {word: _alone(labels, word, streams, settings, tolerance_ms) for word in keywords}
-    for allowed in range(int(max_false_accepts_per_hour * hours + 1e-9), -1, -1):
-        found = _shared(alone, allowed)
-        chosen = with_thresholds(settings, found)
-        # Keywords change one another's detections a little: nothing is detected soon after a detection.
-        together = sum(len(compare(labels, one, chosen, tolerance_ms).false_accepts) for one in streams)
-        if together <= max_false_accepts_per_hour * hours + 1e-9:
-            return found
-    raise KwsError(
-        "even with a threshold of 1, there are %d false accepts in %.2f hours, more than %g per hour"
-        % (together, hours, max_false_accepts_per_hour),
-        "train the network with more of what it takes for keywords, or allow more false accepts",
-    )
+    allowed = int(max_false_accepts_per_hour * hours + 1e-9)
+    points = curve(labels, streams, settings, tolerance_ms)
+    if points[0].false_accepts > allowed:
+        raise KwsError(
+            "even with a threshold of 1, there are %d false accepts in %.2f hours, more than %g per hour"
+            % (points[0].false_accepts, hours, max_false_accepts_per_hour),
+            "train the network with more of what it takes for keywords, or allow more false accepts",
+        )
+    if allowed >= 2 * len(keywords):
+        alone = {word: _alone(labels, word, streams, settings, tolerance_ms) for word in keywords}
+        for share in range(allowed - len(keywords), -1, -1):
+            found = _shared(alone, share)
+            # Keywords change one another's detections a little: nothing is detected soon after a detection.
+            chosen = with_thresholds(settings, found)
+            together = sum(len(compare(labels, one, chosen, tolerance_ms).false_accepts) for one in streams)
+            if together + len(keywords) <= allowed:
+                return found
+    within = _within([one.false_accepts for one in points], max(0, allowed - 1))
+    return dict.fromkeys(keywords, points[max(0, within - 1)].threshold)
+
+
+def hours_for_own_thresholds(keyword_count: int, max_false_accepts_per_hour: float) -> float:
+    """How long streams have to be so that `thresholds_for` finds a threshold for each keyword."""
+    return 2 * keyword_count / max_false_accepts_per_hour if max_false_accepts_per_hour else math.inf
 
 
 def with_thresholds(settings: DetectorSettings, thresholds: Dict[str, float]) -> DetectorSettings:

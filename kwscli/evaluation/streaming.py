@@ -1,6 +1,7 @@
 """`kws eval --stream`: measures a network on a long recording, with the detector of `kws listen`."""
 import collections
 import functools
+import math
 import os
 from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence
 
@@ -36,7 +37,8 @@ class Measurement(NamedTuple):
     latencies_ms: Sequence[float]  # of the hits: from the end of the word to the end of the window that found it
     points: Sequence[Point]  # the operating curve
     wanted_rate: Optional[float] = None  # of false accepts per hour, for which the thresholds were found
-    found_on: str = ""  # the stream that they were found on
+    found_on: str = ""  # the stream that they were found on, and
+    found_in_hours: float = 0.0  # its length
 
     @property
     def interval(self) -> Sequence[float]:
@@ -99,20 +101,28 @@ class Measurement(NamedTuple):
         return console.table([head] + rows, ">")
 
     def _found(self):
+        """Where the thresholds come from."""
+        lines = ["They were found on another stream: %s." % self.found_on]
         if self.found_on == self.stream:
-            return "They were found on this very stream, which flatters them: measure them on another one."
-        return "They were found on another stream: %s." % self.found_on
+            lines = ["They were found on this very stream, which flatters them: measure them on another one."]
+        hours = operating_points.hours_for_own_thresholds(len(self.detector.thresholds), self.wanted_rate)
+        if self.found_in_hours < hours < math.inf:
+            lines.append("That stream is too short for a threshold per keyword, which takes %.2f hours." % hours)
+        return "\n".join(lines)
 
     def _proof(self):
-        """Whether the stream is long enough to show the rate that was wanted."""
-        shown = "%d false accepts in %.2f hours show that there are at most %.2f per hour (95 %% confidence)" % (
-            len(self.comparison.false_accepts), self.comparison.hours, self.upper_bound
+        """Whether the stream shows the rate that was wanted."""
+        count, hours = len(self.comparison.false_accepts), self.comparison.hours
+        shown = "%d false accepts in %.2f hours show that there are at most %.2f per hour (95 %% confidence)." % (
+            count, hours, self.upper_bound
         )
         if self.upper_bound <= self.wanted_rate:
-            return shown + "."
+            return shown
+        if count > self.wanted_rate * hours:
+            return shown + " That is more than wanted: find the thresholds on a longer stream, or for a lower rate."
         if not self.wanted_rate:
-            return shown + "; no stream is long enough to show 0."
-        return "%s. To show %g per hour, a stream without any false accept has to last %.2f hours." % (
+            return shown + " No stream is long enough to show 0 per hour."
+        return "%s To show %g per hour, a stream without any false accept has to last %.2f hours." % (
             shown, self.wanted_rate, operating_points.upper_bound(0) / self.wanted_rate
         )
 
@@ -131,7 +141,7 @@ class Recording:
         self._spoken = truth.read(truth_path) if truth_path else []
 
     def __str__(self) -> str:
-        return "%s, with %s" % (self._path, self._truth_path or "no word in it")
+        return self._path + (" with %s" % self._truth_path if self._truth_path else ", in which no keyword is said")
 
     def blocks(self) -> Iterator[np.ndarray]:
         """Yield the samples as blocks [n] float32."""
@@ -163,8 +173,8 @@ def evaluate(
     """Measure models on a stream, in their order.
 
     paths: as `classifiers.open` takes them. stream: a sound file; "": make one of the prepared data in `data_path`, or
-    of that of the first model. truth: the file that says what is said in it. save_stream: a folder for the stream that is made.
-    check(model, data_path): called before each measurement; it may raise a KwsError. settings: values of
+    of that of the first model. truth: the file that says what is said in it. save_stream: a folder for the stream that
+    is made. check(model, data_path): called before each measurement; it may raise a KwsError. settings: values of
     StreamSettings, or None for the default.
     """
     _check(stream, truth, save_stream, dict(settings, split=split), paths)
@@ -202,6 +212,8 @@ def _check(stream, truth, save_stream, of_made, paths):
     for name, value in given.items() if stream else ():
         raise KwsError("%s %s is for a stream that kws makes, but --stream names %s" % (flag_of(name), value, stream),
                        "leave one of them out")
+    if len(paths) > 1 and stream == sources.STDIN:
+        raise KwsError("standard input can be read once, but there are %d models" % len(paths), "save it as a file")
     if len(paths) > 1 and of_made.get("max_false_accepts_per_hour") is not None:
         raise KwsError("--max-false-accepts-per-hour changes one model, but there are %d" % len(paths),
                        "give one of them")
@@ -223,18 +235,18 @@ def measure(
 
     other: where `max_false_accepts_per_hour` is set, the stream that its thresholds are found on; None: the same one.
     """
-    scored, detector = score(model, source), model.detector
-    wanted, found_on = settings.max_false_accepts_per_hour, ""
-    if wanted is not None:
-        tuned, found_on = (score(model, other), str(other)) if other else (scored, str(source))
+    scored, detector, found = score(model, source), model.detector, ()
+    if settings.max_false_accepts_per_hour is not None:
+        tuned, rate = score(model, other) if other else scored, settings.max_false_accepts_per_hour
         detector = operating_points.with_thresholds(detector, operating_points.thresholds_for(
-            model.labels, [tuned], detector, wanted, settings.tolerance_ms
+            model.labels, [tuned], detector, rate, settings.tolerance_ms
         ))
+        found = rate, str(other or source), tuned.seconds / 3600
     comparison = operating_points.compare(model.labels, scored, detector, settings.tolerance_ms)
     late = model.features.clip_duration_ms / 2
     latencies = [1000 * (heard.time - said.end) + late for said, heard in comparison.hits]
     points = operating_points.curve(model.labels, [scored], detector, settings.tolerance_ms)
-    return Measurement(model.path, str(source), detector, comparison, latencies, points, wanted, found_on)
+    return Measurement(model.path, str(source), detector, comparison, latencies, points, *found)
 
 
 def score(model: Classifier, source: Any) -> ScoredStream:

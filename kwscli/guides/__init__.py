@@ -5,7 +5,10 @@ To add one, write `kwscli/guides/NAME.md`, put NAME below and a link into README
 import os
 from typing import List, Tuple
 
-NAMES = ("words", "data", "training", "listening", "commands", "formats", "boards", "speed", "workers", "ascend", "develop")
+NAMES = (
+    "words", "data", "training", "evaluation", "listening", "commands", "formats", "boards", "speed", "workers",
+    "ascend", "develop",
+)
 
 
 def read(name: str) -> str:
