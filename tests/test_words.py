@@ -348,7 +348,7 @@ def test_from_words_to_a_network(espeak, small, kws, tmp_path):
     result = kws(*arguments)
     assert result.exit_code == 0, result.stderr
     assert "your recordings of speakers that training has not heard" in result.stdout
-    assert "found on" in result.stdout and "phrases that sound alike" in result.stdout
+    assert "found on" in result.stdout and "of 6 synthesised phrases that sound alike" in result.stdout
     assert "No recording of a person" not in result.stdout
     with classifiers.open(str(tmp_path / "run"), light=True) as model:
         assert model.labels == ("_silence_", "_unknown_", "hallo lampe")

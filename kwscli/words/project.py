@@ -101,9 +101,20 @@ def collect(request: Request) -> Material:
         data = dataset.load(request.data_path)
         dataset.check_sample_rate(data, SAMPLE_RATE)
         other = mixture.whole(data, request.keywords)
-        parts.append(mixture.others(data, request.keywords, _OTHERS_QUICK if request.quick else _OTHERS_FULL))
+        parts.append(mixture.others(data, request.keywords, _other_clips(request, own)))
     mixture.write(request.folder("data"), parts, SAMPLE_RATE)
     return Material(request.keywords, corpus.read_phrases(folder), synthetic, own, kept, other)
+
+
+def _other_clips(request, own):
+    """{split: how many clips of each word of the data path are trained}.
+
+    None where people say some keyword in no recording: a network that hears people say other words only learns that
+    people say no keyword.
+    """
+    if not own or set(request.keywords) - set(own.words):
+        return {}
+    return _OTHERS_QUICK if request.quick else _OTHERS_FULL
 
 
 def _own(request):
