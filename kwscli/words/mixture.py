@@ -122,7 +122,7 @@ def write(out: str, parts: Sequence[Part], sample_rate: int) -> None:
         with Writer(packed) as writer:
             for part in parts:
                 _add(writer, part, digest)
-            layout = Layout({}, SPLITS, [], [])
+            layout = Layout(places={}, given_splits=SPLITS, notes=[], cuts={}, passed_over=[])
             writer.finish(dict(
                 vars(PrepareSettings(sample_rate=sample_rate)), source="kws words", source_bytes=0,
                 sha256=digest.hexdigest(), **packing.summary(writer, layout)
