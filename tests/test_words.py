@@ -150,6 +150,13 @@ def test_words_that_the_voice_can_say(espeak):
                 synthesizers[0].check(word)
 
 
+def test_the_phonemes_of_a_text_of_several_clauses_and_of_signs_only(espeak):
+    with voices.opened("en") as synthesizers:
+        assert synthesizers[0].sounds_of("stop. go") == synthesizers[0].sounds_of("stop") + synthesizers[0].sounds_of("go")
+        assert synthesizers[0].sounds_of("???") == ()
+        assert "k" in synthesizers[0].sounds_of("!!!"), "it says: exclamation"
+
+
 def test_a_longer_vocal_tract_lowers_the_voice(espeak):
     with voices.opened("en") as synthesizers:
         synthesizers[0]._espeak.set_voice("en", "m1", 50, 50)
@@ -386,7 +393,7 @@ def test_what_cannot_be_trained(kws, tmp_path, monkeypatch, arguments, message):
 
 @pytest.mark.parametrize("arguments, message", [
     (["stop", "--language", "xx"], "espeak-ng has no voice for the language xx; choose one: "),
-    (["!!!"], "says nothing for '!!!'"),
+    (["???"], "says nothing for '???'"),
     (["turn on all the lights in the kitchen please"], "choose a shorter phrase"),
 ])
 def test_what_cannot_be_said(espeak, kws, tmp_path, monkeypatch, arguments, message):

@@ -91,7 +91,9 @@ class Espeak:
         convert.argtypes = [ctypes.POINTER(ctypes.c_void_p), ctypes.c_int, ctypes.c_int]
         encoded = ctypes.create_string_buffer(text.encode())
         rest, found = ctypes.c_void_p(ctypes.addressof(encoded)), []
-        while rest.value:  # each call converts a clause
+        before = None
+        while rest.value not in (None, before):  # each call converts a clause, but none of "!!!", for example
+            before = rest.value
             clause = convert(ctypes.byref(rest), self._UTF8, self._SEPARATED) or b""
             found += clause.decode().replace(" ", "_").split("_")
         return [phoneme for phoneme in found if phoneme]
