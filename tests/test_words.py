@@ -152,9 +152,10 @@ def test_words_that_the_voice_can_say(espeak):
 
 def test_the_phonemes_of_a_text_of_several_clauses_and_of_signs_only(espeak):
     with voices.opened("en") as synthesizers:
-        assert synthesizers[0].sounds_of("stop. go") == synthesizers[0].sounds_of("stop") + synthesizers[0].sounds_of("go")
-        assert synthesizers[0].sounds_of("???") == ()
-        assert "k" in synthesizers[0].sounds_of("!!!"), "it says: exclamation"
+        sounds_of = synthesizers[0].sounds_of
+        assert sounds_of("stop. go") == sounds_of("stop") + sounds_of("go")
+        assert sounds_of("???") == ()
+        assert "k" in sounds_of("!!!"), "it says: exclamation"
 
 
 def test_a_longer_vocal_tract_lowers_the_voice(espeak):
