@@ -87,7 +87,15 @@ def prepare(data_path, archive, out, download, synthesize, force, as_json, **how
 
     settings = pick(PrepareSettings, how)
     source = preparing.source_of(data_path, archive, download, synthesize)
-    report = preparing.prepare(source, out or data_path, settings, force, data_path=data_path)
+    with contextlib.ExitStack() as stack:
+        aligner = None
+        if settings.align:
+            with imports.guarded():
+                from . import align
+
+            aligner = stack.enter_context(align.opened(settings.align, settings.sample_rate))
+        report = preparing.prepare(source, out or data_path, settings, force, data_path=data_path,
+                                   cut=aligner and aligner.cut)
     if as_json:
         _print_json(report.info)
     else:

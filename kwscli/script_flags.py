@@ -8,6 +8,11 @@ RENAMED = {
     "train": {"--save-step-interval": "--save-interval", "--feature-bin-count": "--dct-coefficient-count"},
     "eval": {"--graph": "--checkpoint", "--feature-bin-count": "--dct-coefficient-count"},
     "label": {"--graph": "--checkpoint", "--how-many-labels": "--top", "--wav": "", "--wav-dir": ""},
+    "listen": {  # of test_streaming_accuracy.py
+        "--wav": "", "--model": "--checkpoint", "--ground-truth": "--truth", "--clip-stride-ms": "--stride-ms",
+        "--average-window-duration-ms": "--smoothing-ms", "--detection-threshold": "--threshold",
+        "--minimum-count": "--minimum-windows", "--time-tolerance-ms": "--tolerance-ms",
+    },
     "freeze": {
         "--start-checkpoint": "--checkpoint", "--output-file": "--output",
         "--feature-bin-count": "--dct-coefficient-count",
@@ -32,6 +37,13 @@ FIXED = {
     "label": {
         "--input-name": (("wav_data", "wav_data:0"), "kws label finds the input node itself"),
         "--output-name": (("labels_softmax", "labels_softmax:0"), "the output node must have this name"),
+    },
+    "listen": {
+        "--input-names": (("wav_data", "wav_data:0"), "kws listen finds the input node itself"),
+        "--output-name": (("labels_softmax", "labels_softmax:0"), "the output node must have this name"),
+        "--clip-duration-ms": (("1000",), "the length of a clip is that of the network"),
+        "--sample-rate": (("16000",), "kws listen converts to the rate of the network; --rate is that of raw samples"),
+        "--verbose": (("", "true"), "kws listen prints every detection"),
     },
     "freeze": {
         "--preprocess": _PREPROCESS, "--quantize": (_NO, "use --format tflite-int8"),

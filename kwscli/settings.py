@@ -42,6 +42,10 @@ class PrepareSettings:
     )
     validation_percentage: float = _speakers("validation", 10.0)
     testing_percentage: float = _speakers("testing", 10.0)
+    align: str = setting(
+        "", "A run, a checkpoint or a network in the package: of each recording that is longer than its clip, keep the "
+        "part in which it scores the word highest, instead of the loudest one.",
+    )
 
     def __post_init__(self):
         held_back = self.validation_percentage + self.testing_percentage

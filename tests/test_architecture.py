@@ -14,7 +14,7 @@ PACKAGE = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 # What everything stands on; these modules import nothing but one another.
 BASE = "__init__ console errors files imports interrupts labels metrics recipes settings"
 # One subcommand each. `bench` measures all other parts, so it may import all of them.
-COMMANDS = "bench doctor label list_models listen record"
+COMMANDS = "align bench doctor label list_models listen record"
 # {package or module: (what it may import, beside BASE and itself; its modules that need TensorFlow)}. "*" stands for
 # every module. Imports inside of functions count too. Modules that are not in the last column start without TensorFlow.
 ARROWS = {
@@ -37,8 +37,7 @@ ARROWS = {
     ),
     "boards": ("", ""),
     "evaluation": ("classifiers data detector listening sound", ""),
-    "words": ("classifiers data evaluation listening runs sound", ""),
-    "record": ("data listening sound", ""),
+COMMANDS = "align bench doctor label list_models listen record"
     "label": ("classifiers data sound workers", ""),
     "list_models": ("boards models pretrained sound", ""),
     "model_card": ("pretrained sound", ""),

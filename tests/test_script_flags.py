@@ -50,6 +50,12 @@ SCRIPTS = {
         "--wav=WAV --graph=output/0/ds_cnn.pb --labels=output/0/labels.txt --input_name=wav_data "
         "--output_name=labels_softmax --how_many_labels=1"
     )),
+    "speech_commands/test_streaming_accuracy.py": ("listen", (
+        "--wav WAV --ground-truth truth.txt --labels output/0/labels.txt --model output/0/ds_cnn.pb "
+        "--input-names wav_data:0 --output-name labels_softmax:0 --clip-duration-ms 1000 --sample-rate 16000 "
+        "--clip-stride-ms 40 --average-window-duration-ms 500 --detection-threshold 0.7 --suppression-ms 500 "
+        "--minimum-count 3 --time-tolerance-ms 750 --verbose"
+    )),
     "speech_commands/label_wav_dir.py": ("label", (
         "--wav_dir DATA/yes --graph output/0/ds_cnn.pb --labels output/0/labels.txt --input_name wav_data:0 "
         "--output_name labels_softmax:0 --how_many_labels 3"
@@ -62,6 +68,7 @@ def here(trained, tmp_path, monkeypatch, kws):  # noqa: F811
     """A folder with the trained run and its graphs; the data is that of `trained`."""
     shutil.copytree(str(trained / "output"), str(tmp_path / "output"))
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "truth.txt").write_text("yes, 500\n")
     assert kws("freeze").exit_code == 0
     return tmp_path
 

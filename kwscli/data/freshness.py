@@ -12,6 +12,8 @@ from .fingerprint import Changes, Fingerprint
 from .recordings import recordings
 from .sources import FINGERPRINT, IN_PLACE, UNPACKED_MARK, Sources, unpacked_files
 
+_UNSET = "unset"
+
 
 def outdated(data_path: str) -> Optional[KwsError]:
     """What is wrong with prepared data whose recordings have changed since, and what to do. None if they have not."""
@@ -62,10 +64,10 @@ def _check_same(sources, info, settings):
     if request["source"] == IN_PLACE != info["source"]:  # the archive was deleted since, but its data is still good
         del request["source"]
     for name in sorted(request):
-        if info[name] != request[name]:
-            raise _other_source(
-                sources.out, "%s %s" % (name.replace("_", " "), info[name]), "it is %s" % request[name]
-            )
+        before = info.get(name, "")  # data of an older version of kws lacks what it did not have
+        if before != request[name]:
+            was, now = [_UNSET if value == "" else value for value in (before, request[name])]
+            raise _other_source(sources.out, "%s %s" % (name.replace("_", " "), was), "it is %s" % now)
 
 
 def _other_source(out, was, now):

@@ -4,7 +4,7 @@ import contextlib
 import hashlib
 import os
 import zlib
-from typing import Any, Dict
+from typing import Any, Dict, Optional
 
 from .. import files
 from ..console import Progress
@@ -14,17 +14,20 @@ from ..sound import audio
 from . import dataset, layouts, unpacking
 from .dataset import BACKGROUND, PACKED
 from .fingerprint import NO_CHECKSUM, Fingerprint
-from .recording_checks import Examiner
+from .recording_checks import Cut, Examiner
 from .recordings import check, read_file, status_of
 from .sources import FINGERPRINT, LITTER, SourceFile, Sources
 
 
-def pack(sources: Sources, settings: PrepareSettings) -> None:
-    """Write the prepared data. It and the unpacked archive replace the existing ones together, at the end."""
+def pack(sources: Sources, settings: PrepareSettings, cut: Optional[Cut] = None) -> None:
+    """Write the prepared data. It and the unpacked archive replace the existing ones together, at the end.
+
+    cut: gives the part of a recording that is used; None: all of it.
+    """
     with contextlib.ExitStack() as stack:
         packed = stack.enter_context(files.replacing_folder(_packed_folder(sources.out)))
         writer = stack.enter_context(dataset.Writer(packed))
-        examiner, contents = Examiner(settings, writer), _Contents(sources.out)
+        examiner, contents = Examiner(settings, writer, cut), _Contents(sources.out)
         found, examined = [], set()
         if sources.is_archive:
             unpacked = stack.enter_context(files.replacing_folder(unpacking.target(sources)))

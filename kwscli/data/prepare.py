@@ -9,6 +9,7 @@ from ..settings import PrepareSettings
 from . import advice, dataset, packing
 from .dataset import PACKED
 from .freshness import reason_to_prepare
+from .recording_checks import Cut
 from .sources import IN_PLACE, Sources, find_source
 
 _MAX_NAMES = 20  # that are listed one by one
@@ -70,13 +71,13 @@ def _synthesized(folder, words):
 
 def prepare(
     source: str, out: str, settings: PrepareSettings = PrepareSettings(), force: bool = False, wait: bool = False,
-    data_path: str = "",
+    data_path: str = "", cut: Optional[Cut] = None,
 ) -> Report:
     """Prepare an archive or a folder of WORD/recording into the folder `out`.
 
     Existing prepared data is kept if the source has not changed since, unless `force`. wait: if another process is
     preparing the same folder, wait for it instead of refusing. data_path: a folder whose own word folders are prepared
-    together with the source.
+    together with the source. cut: gives the part of a recording that is used, for settings with `align`.
     """
     if not os.path.exists(source):
         raise KwsError("there is no archive or folder %s" % source, "check its name")
@@ -88,7 +89,7 @@ def prepare(
             if reason:
                 say(reason)
             if reason is not None:
-                packing.pack(sources, settings)
+                packing.pack(sources, settings, cut)
     return Report(out, dataset.read_info(out), reason is not None, sources.not_used())
 
 

@@ -1,7 +1,7 @@
 """Checks of the recordings of a data set, each on its way into the prepared data."""
 import hashlib
 import sys
-from typing import Sequence, Tuple, Union
+from typing import Callable, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
@@ -19,12 +19,17 @@ SHORT_MS = 300
 LONG_MS = 1500
 BACKGROUND_SECONDS = 3600  # that are used of a background recording
 
+Cut = Callable[[np.ndarray, str], np.ndarray]  # the samples of a recording, and its word -> the part that is used
+
 
 class Examiner:
-    """Examines recordings one by one and gives them to the writer, with what is wrong with them."""
+    """Examines recordings one by one and gives them to the writer, with what is wrong with them.
 
-    def __init__(self, settings: PrepareSettings, writer: dataset.Writer) -> None:
-        self._settings, self._writer = settings, writer
+    cut: gives the part of a recording that is used; None: all of it.
+    """
+
+    def __init__(self, settings: PrepareSettings, writer: dataset.Writer, cut: Optional[Cut] = None) -> None:
+        self._settings, self._writer, self._cut = settings, writer, cut
         self._paths = []  # of the recordings that the writer has, as they are on disk
         self._first_of = {}  # {SHA-1 of the samples: path of the first recording that has them}
 
@@ -71,6 +76,7 @@ class Examiner:
             self._writer.add_background(path, samples)
             self._keep(path, remarks)
             return
+        samples = self._cut(samples, word) if self._cut else samples
         peak = max(int(samples.max()), -int(samples.min())) / audio.FULL_SCALE
         duration_ms = 1000 * len(samples) // self._settings.sample_rate
         problems = remarks + list(self._problems(path, samples, peak, duration_ms))
