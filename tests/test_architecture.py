@@ -37,7 +37,9 @@ ARROWS = {
     ),
     "boards": ("", ""),
     "evaluation": ("classifiers data detector listening sound", ""),
-COMMANDS = "align bench doctor label list_models listen record"
+    "align": ("classifiers sound", ""),
+    "words": ("classifiers data evaluation listening runs sound", ""),
+    "record": ("data listening sound", ""),
     "label": ("classifiers data sound workers", ""),
     "list_models": ("boards models pretrained sound", ""),
     "model_card": ("pretrained sound", ""),
