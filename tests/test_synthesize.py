@@ -126,7 +126,7 @@ def test_interrupted_work_leaves_nothing(espeak, tmp_path, monkeypatch):
     def interrupt(*what):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(module, "_clip", interrupt)
+    monkeypatch.setattr(module, "recorded", interrupt)
     with pytest.raises(KeyboardInterrupt):
         synthesize(tmp_path / "corpus", WORDS, speakers=VOICES)
     assert list(tmp_path.iterdir()) == []
@@ -143,7 +143,7 @@ def test_long_words_are_said_faster(espeak, tmp_path):
 
 
 def test_nothing_to_say(espeak, tmp_path):
-    with pytest.raises(KwsError, match=r"espeak-ng says nothing for '\?\?\?'; spell it"):
+    with pytest.raises(KwsError, match=r"espeak-ng says nothing for '\?\?\?'; write it as it sounds"):
         synthesize(tmp_path / "corpus", ("yes", "???"), speakers=VOICES[:1])
 
 
