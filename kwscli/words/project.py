@@ -109,8 +109,8 @@ def collect(request: Request) -> Material:
 def _other_clips(request, own):
     """{split: how many clips of each word of the data path are trained}.
 
-    None where people say some keyword in no recording: a network that hears people say other words only learns that
-    people say no keyword.
+    None where people say some keyword in no recording, so that the network cannot learn that people say only other
+    words.
     """
     if not own or set(request.keywords) - set(own.words):
         return {}
