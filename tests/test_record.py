@@ -5,10 +5,10 @@ import sys
 import numpy as np
 import pytest
 import soundfile
+from test_microphone import Sounddevice
 
 from kwscli import record
 from kwscli.listening import microphone
-from test_microphone import Sounddevice
 
 RATE = record.SAMPLE_RATE
 LENGTH = int(record.SECONDS * RATE)

@@ -7,9 +7,9 @@ import types
 import numpy as np
 import pytest
 import soundfile
+from conftest import tone
 from hypothesis import given, strategies
 
-from conftest import tone
 from kwscli import classifiers
 from kwscli.data import dataset, prepare, synthesize
 from kwscli.errors import KwsError
