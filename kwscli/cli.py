@@ -11,7 +11,7 @@ import warnings
 
 import click
 
-from . import __version__, console, export, guides, imports, interrupts, models
+from . import __version__, console, export, guides, imports, interrupts, models, pretrained
 from .boards import BOARDS
 from .errors import KwsError
 from .flags import Group, ListOf, check_repeated, options
@@ -448,6 +448,81 @@ def freeze(checkpoint, formats, output, data_path, as_json):
     for one in written:
         if one.note:
             click.echo(one.note)
+
+
+@cli.command()
+@click.argument("new", nargs=-1, required=True, metavar="NEW...")
+@click.option("--language", default="en", show_default=True, metavar="TAG",
+              help="The language of the words, such as de or en-us, as espeak-ng names it.")
+@click.option("--recordings", metavar="DIR",
+              help="Your recordings: a folder per word, or only files if there is one word.")
+@_data_path(otherwise="none: other words are synthesised")
+@click.option("--max-false-accepts-per-hour", type=click.FloatRange(0), default=1.0, show_default=True, metavar="N",
+              help="The thresholds are chosen for this rate.")
+@click.option("--quick", is_flag=True, help="Synthesise and train less: minutes, not the better part of an hour.")
+@click.option("--word-list", metavar="FILE",
+              help="Words of the language, for phrases that sound alike.  [default: a list of kws for en and de]")
+@click.option("--piper-voice", "piper_voices", multiple=True, metavar="FILE",
+              help="A voice of piper (.onnx) that speaks, too; may be given several times.")
+@click.option("--start-checkpoint", metavar="PATH", help="The network to start with.  [default: that in the package]")
+@click.option("--train-dir", default="output/words", show_default=True, metavar="DIR", help="Folder for the run.")
+@click.option("--overwrite", is_flag=True, help="Make everything again, even if it is there.")
+@_json
+@click.pass_context
+def words(context, new, max_false_accepts_per_hour, as_json, start_checkpoint, **how):
+    """Make a network that spots new words or phrases, with synthesised recordings of them.
+
+    Synthesises the words and phrases that sound like them, adds your recordings, trains from the packaged network,
+    and chooses thresholds. After an interruption, the same command continues.
+
+    \b
+    kws words "hey lamp" stop --quick
+    kws words "hallo lampe" --language de --recordings recordings/ --data-path data
+    """
+    with imports.guarded():
+        from .training import job as jobs
+        from .words import project, report
+
+    start = start_checkpoint or pretrained.names()[0]
+    request = project.Request(tuple(new), start_checkpoint=start, **how)
+    project.check(request)
+    imports.need_tensorflow()
+    material = project.collect(request)
+    if not project.is_trained(request):
+        job = jobs.plan(train.make_context("train", project.training_flags(request), context.parent).params)
+        with imports.guarded():
+            from .training import loop as training
+
+        training.train(job)
+    finished = report.finish(request.train_dir, material, max_false_accepts_per_hour)
+    if as_json:
+        _print_json(finished.to_json())
+    else:
+        click.echo(finished)
+
+
+@cli.command()
+@click.argument("word")
+@click.option("--out", default="recordings", show_default=True, metavar="DIR",
+              help="Folder for the recordings, which go to DIR/WORD/.")
+@click.option("--count", type=click.IntRange(1, 10000), default=20, show_default=True, help="Number of clips.")
+@click.option("--speaker", metavar="NAME",
+              help="Who speaks; clips of one speaker are never in two splits.  [default: one name per day]")
+@click.option("--microphone", default="", metavar="NAME", help="The microphone, by its name or number.  [default: "
+              "that of the system]")
+def record(word, out, count, speaker, microphone):
+    """Record clips of a word through the microphone, check each, and ask again where one is not good.
+
+    \b
+    kws record "hey lamp" --speaker anna
+    kws words "hey lamp" --recordings recordings
+    """
+    with imports.guarded():
+        from . import record as recording
+
+    recorder = recording.Recorder(word, out, recording.check_speaker(speaker), microphone, console.say, console.show)
+    for path in recorder.record(count):
+        click.echo(path)
 
 
 @cli.command("models")

@@ -16,6 +16,13 @@ def say(message: str) -> None:
     sys.stderr.flush()  # before Python 3.9, a stderr that is not a terminal is buffered
 
 
+def show(line: str) -> None:
+    """Replace what the last call has shown on stderr, on a terminal; elsewhere, show nothing."""
+    if sys.stderr.isatty():
+        sys.stderr.write("\r\033[K" + line)
+        sys.stderr.flush()
+
+
 def table(rows: Sequence[Sequence[Any]], alignment: str = "<", gap: int = 2) -> str:
     """Rows of cells -> lines with aligned columns.
 

@@ -14,7 +14,7 @@ PACKAGE = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 # What everything stands on; these modules import nothing but one another.
 BASE = "__init__ console errors files imports interrupts labels metrics recipes settings significance"
 # One subcommand each. `bench` measures all other parts, so it may import all of them.
-COMMANDS = "align bench doctor label label_check list_models listen"
+COMMANDS = "align bench doctor label label_check list_models listen record"
 # {package or module: (what it may import, beside BASE and itself; its modules that need TensorFlow)}. "*" stands for
 # every module. Imports inside of functions count too. Modules that are not in the last column start without TensorFlow.
 ARROWS = {
@@ -38,6 +38,8 @@ ARROWS = {
     "boards": ("", ""),
     "evaluation": ("classifiers data detector listening models runs sound workers", ""),
     "align": ("classifiers sound", ""),
+    "words": ("classifiers data evaluation listening runs sound", ""),
+    "record": ("data listening sound", ""),
     "label": ("classifiers data sound workers", ""),
     "label_check": ("classifiers data evaluation sound training", "label_check"),
     "list_models": ("boards models pretrained sound", ""),

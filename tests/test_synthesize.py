@@ -126,7 +126,7 @@ def test_interrupted_work_leaves_nothing(espeak, tmp_path, monkeypatch):
     def interrupt(*what):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(module, "_clip", interrupt)
+    monkeypatch.setattr(module, "recorded", interrupt)
     with pytest.raises(KeyboardInterrupt):
         synthesize(tmp_path / "corpus", WORDS, speakers=VOICES)
     assert list(tmp_path.iterdir()) == []
@@ -143,7 +143,7 @@ def test_long_words_are_said_faster(espeak, tmp_path):
 
 
 def test_nothing_to_say(espeak, tmp_path):
-    with pytest.raises(KwsError, match=r"espeak-ng says nothing for '\?\?\?'; spell it"):
+    with pytest.raises(KwsError, match=r"espeak-ng says nothing for '\?\?\?'; write it as it sounds"):
         synthesize(tmp_path / "corpus", ("yes", "???"), speakers=VOICES[:1])
 
 
@@ -156,7 +156,7 @@ def test_unknown_voice(espeak, tmp_path):
     "word", ["", " ", "..", ".", "a/b", "a\\b", "_unknown_", ".hidden", "a\nb", "\0", "\udcff", "x" * 61]
 )
 def test_words_that_cannot_name_a_folder(tmp_path, word):
-    with pytest.raises(KwsError, match="cannot be synthesised, because a folder is named after each word"):
+    with pytest.raises(KwsError, match="cannot be a word here, because a folder is named after each word"):
         synthesize(tmp_path / "corpus", ("yes", word))
     assert list(tmp_path.iterdir()) == []
 

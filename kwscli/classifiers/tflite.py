@@ -127,7 +127,7 @@ def description_of(path: str) -> Description:
 
 def write_detector(path: str, settings: DetectorSettings) -> None:
     """Write other settings of the detector into a file, and leave the rest as it is."""
-    description = dataclasses.replace(description_in(path), detector=settings)
+    description = dataclasses.replace(description_of(path), detector=settings)
     with zipfile.ZipFile(path) as archive:
         inside = {one.filename: archive.read(one) for one in archive.infolist()}
         end = min(one.header_offset for one in archive.infolist())

@@ -4,7 +4,7 @@ import contextlib
 import hashlib
 import os
 import zlib
-from typing import Optional
+from typing import Any, Dict, Optional
 
 from .. import files
 from ..console import Progress
@@ -43,7 +43,7 @@ def pack(sources: Sources, settings: PrepareSettings, cut: Optional[Cut] = None)
         contents.fingerprint.write(os.path.join(packed, FINGERPRINT))
         writer.finish(dict(
             vars(settings), source=sources.source, source_bytes=_source_bytes(sources, contents.fingerprint),
-            sources=sources.to_json(), sha256=contents.sha256(), **_summary(writer, layout)
+            sources=sources.to_json(), sha256=contents.sha256(), **summary(writer, layout)
         ))
 
 
@@ -192,7 +192,8 @@ def _nothing_found(source, layout, writer):
     )
 
 
-def _summary(writer, layout):
+def summary(writer: dataset.Writer, layout: layouts.Layout) -> Dict[str, Any]:
+    """What dataset.json says about the recordings that a writer has."""
     columns = dataset.Recording(*zip(*writer.recordings))
     shared = leakage.find(columns.path, columns.speaker, columns.split, columns.problems)
     words = collections.defaultdict(lambda: dict.fromkeys(dataset.SPLITS, 0))

@@ -2,11 +2,9 @@
 
 It is for demonstrations, tests, and first models of your own words. Recordings of people make better models.
 """
-import ctypes
-import tempfile
 import wave
 from pathlib import Path
-from typing import Any, Sequence, Tuple, Union
+from typing import Any, Iterator, Sequence, Tuple, Union
 
 import numpy as np
 import scipy.signal
@@ -16,6 +14,7 @@ from ..console import Progress
 from ..errors import KwsError
 from ..settings import KEYWORDS
 from .dataset import BACKGROUND
+from .espeak import Espeak
 
 DEFAULT_WORDS = KEYWORDS + ("bed", "bird", "cat", "dog", "eight", "happy", "house", "marvin", "seven", "wow")
 ACCENTS = ("en", "en-us", "en-us-nyc", "en-029", "en-gb-scotland", "en-gb-x-rp", "en-gb-x-gbclan", "en-gb-x-gbcwmd")
@@ -32,7 +31,6 @@ CLIP_SAMPLES = SAMPLE_RATE
 LONGEST_WORD_SAMPLES = int(0.9 * CLIP_SAMPLES)
 BACKGROUND_SAMPLES = 60 * SAMPLE_RATE
 BABBLE_VOICES = 8
-REINSTALL = "run: pip install --force-reinstall espeakng-loader"
 
 
 def synthesize(
@@ -43,7 +41,7 @@ def synthesize(
 
     Every speaker says every word `takes` times. The same seed and the same espeak-ng give the same bytes.
     """
-    folder, words = Path(folder), _checked(words)
+    folder, words = Path(folder), check_words(words)
     if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
         raise KwsError("%s exists already" % folder, "delete it, or choose another folder for the synthesised words")
     try:
@@ -53,8 +51,8 @@ def synthesize(
                 (part / name).mkdir()
             with Espeak() as espeak:
                 voices = _write_words(espeak, part, words, seed, speakers, takes)
-            for name, samples in _backgrounds(voices, np.random.default_rng(seed)):
-                _write_wav(part / BACKGROUND / (name + ".wav"), 0.7 * samples / np.abs(samples).max())
+            for name, samples in backgrounds(voices, np.random.default_rng(seed)):
+                write_wav(part / BACKGROUND / (name + ".wav"), 0.7 * samples / np.abs(samples).max())
     except OSError as error:
         raise KwsError(
             "cannot write the synthesised words to %s: %s" % (folder, error.strerror or error),
@@ -63,13 +61,13 @@ def synthesize(
     return folder
 
 
-def _checked(words):
+def check_words(words: Sequence[str]) -> Tuple[str, ...]:
     """The words without repetition; each one is checked, because it becomes the name of a folder."""
     words = tuple(dict.fromkeys(word.strip() for word in words))
     for word in words:
         if not word or word[0] in "_." or set(word) & set("/\\") or not word.isprintable() or len(word) > 60:
             raise KwsError(
-                "%r cannot be synthesised, because a folder is named after each word" % word,
+                "%r cannot be a word here, because a folder is named after each word" % word,
                 "use 1 to 60 characters without /, \\ and line breaks, and do not begin with _ or .",
             )
     if not words:
@@ -88,21 +86,24 @@ def _write_words(espeak, part, words, seed, speakers, takes):
             for word in words:
                 for take in range(takes):
                     espeak.set_voice(accent, variant, pitch + rng.uniform(-6, 6), liveliness)
-                    clip = _clip(_speech(espeak, word, rate * rng.uniform(0.92, 1.08)), rng)
-                    _write_wav(part / word / ("%s-%s_nohash_%d.wav" % (accent, variant, take)), clip)
+                    clip = recorded(speech(espeak, word, rate * rng.uniform(0.92, 1.08)), rng)
+                    write_wav(part / word / ("%s-%s_nohash_%d.wav" % (accent, variant, take)), clip)
                     progress.update()
                 if word == kept:
                     voices.append(clip)
     return voices
 
 
-def _speech(espeak, word, rate):
-    """A word in the current voice, without silence around it, and faster if it would not fit into a clip."""
+def speech(voice: Any, word: str, rate: float) -> np.ndarray:
+    """A word without silence around it [n], at `rate` words per minute, and faster if it would not fit into a clip.
+
+    voice: has say(word, rate) -> samples, and their sample_rate; see Espeak.
+    """
     for _ in range(4):
-        samples = scipy.signal.resample_poly(espeak.say(word, rate), SAMPLE_RATE, espeak.sample_rate)
+        samples = scipy.signal.resample_poly(voice.say(word, rate), SAMPLE_RATE, voice.sample_rate)
         loud = np.flatnonzero(np.abs(samples) > 0.01)
         if not len(loud):
-            raise KwsError("espeak-ng says nothing for %r" % word, "spell it like an English word")
+            raise KwsError("espeak-ng says nothing for %r" % word, "write it as it sounds")
         samples = samples[loud[0] : loud[-1] + 1]
         if len(samples) <= LONGEST_WORD_SAMPLES:
             return samples
@@ -114,7 +115,7 @@ def _speech(espeak, word, rate):
     )
 
 
-def _clip(speech, rng):
+def recorded(speech: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Speech like a recording [CLIP_SAMPLES]: louder or softer, sooner or later, with the noise of a room."""
     peak, hiss = np.exp(rng.uniform(np.log([0.1, 0.0003]), np.log([0.8, 0.003])))
     clip = hiss * _noise(CLIP_SAMPLES, 0.5, rng)
@@ -132,7 +133,7 @@ def _noise(count, slope, rng):
     return samples / samples.std()
 
 
-def _backgrounds(voices, rng):
+def backgrounds(voices: Sequence[np.ndarray], rng: np.random.Generator) -> Iterator[Tuple[str, np.ndarray]]:
     """Yield (name, samples [BACKGROUND_SAMPLES]) of each background recording; the samples have any scale."""
     count = BACKGROUND_SAMPLES
     yield "white_noise", _noise(count, 0, rng)
@@ -158,71 +159,8 @@ def _backgrounds(voices, rng):
     yield "babble", babble
 
 
-def _write_wav(path, samples):
+def write_wav(path: Union[str, Path], samples: np.ndarray) -> None:
     """Write samples in [-1, 1] to a 16-bit mono WAV file."""
     with open(str(path), "wb") as stream, wave.open(stream, "wb") as wav:
         wav.setparams((1, 2, SAMPLE_RATE, len(samples), "NONE", None))
         wav.writeframes((32767 * samples).astype("<i2").tobytes())
-
-
-class Espeak:
-    """espeak-ng, loaded from its wheel inside the context. It renders to memory and opens no audio device."""
-
-    # From espeak-ng's speak_lib.h, version 1.52.
-    _SYNCHRONOUS, _DONT_EXIT, _UTF8 = 2, 0x8000, 1
-    _RATE, _PITCH, _PITCH_RANGE, _SLOWEST, _FASTEST = 1, 3, 4, 80, 450
-    _CALLBACK = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.c_void_p)
-
-    def __enter__(self) -> "Espeak":
-        try:
-            import espeakng_loader
-        except ImportError:
-            raise KwsError("spoken words need espeak-ng, which is missing", 'run: pip install "kwscli[synthesis]"')
-        try:
-            self._library = ctypes.CDLL(espeakng_loader.get_library_path())
-            data = espeakng_loader.get_data_path()
-        except (OSError, RuntimeError) as error:
-            raise KwsError("espeak-ng cannot be loaded: %s" % error, REINSTALL)
-        # A link with a short path, because espeak-ng does not accept paths of 160 characters.
-        self._short = tempfile.TemporaryDirectory()
-        (Path(self._short.name) / "espeak-ng-data").symlink_to(data)
-        self.sample_rate = self._library.espeak_Initialize(
-            self._SYNCHRONOUS, 0, self._short.name.encode(), self._DONT_EXIT
-        )
-        if self.sample_rate <= 0:
-            self.__exit__()
-            raise KwsError("espeak-ng finds no voices in %s" % data, REINSTALL)
-        self._heard = []
-        # Kept in an attribute, because ctypes does not keep callbacks alive.
-        self._callback = self._CALLBACK(self._hear)
-        self._library.espeak_SetSynthCallback(self._callback)
-        return self
-
-    def __exit__(self, *error: Any) -> None:
-        import _ctypes
-
-        self._library.espeak_Terminate()
-        # Unload the library, because espeak-ng's random numbers would otherwise continue in the next corpus.
-        _ctypes.dlclose(self._library._handle)
-        self._short.cleanup()
-
-    def _hear(self, samples, count, events):
-        if samples and count > 0:
-            self._heard.append(ctypes.string_at(samples, 2 * count))
-        return 0
-
-    def set_voice(self, accent: str, variant: str, pitch: float, pitch_range: float) -> None:
-        """Select a voice. pitch and its range go from 0 to 100; 50 is the voice's own."""
-        voice = "%s+%s" % (accent, variant)
-        if self._library.espeak_SetVoiceByName(voice.encode()):
-            raise KwsError("this espeak-ng has no voice %s" % voice, REINSTALL)
-        self._library.espeak_SetParameter(self._PITCH, int(pitch), 0)
-        self._library.espeak_SetParameter(self._PITCH_RANGE, int(pitch_range), 0)
-
-    def say(self, text: str, rate: float) -> np.ndarray:
-        """Speak a text at `rate` words per minute: samples in [-1, 1] at `sample_rate`."""
-        self._library.espeak_SetParameter(self._RATE, int(min(max(rate, self._SLOWEST), self._FASTEST)), 0)
-        self._heard.clear()
-        encoded = text.encode() + b"\0"
-        self._library.espeak_Synth(encoded, len(encoded), 0, 1, 0, self._UTF8, None, None)
-        return np.frombuffer(b"".join(self._heard), np.int16).astype(np.float32) / 32768

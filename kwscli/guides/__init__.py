@@ -6,8 +6,8 @@ import os
 from typing import List, Tuple
 
 NAMES = (
-    "data", "training", "evaluation", "listening", "commands", "formats", "boards", "speed", "workers", "ascend",
-    "develop",
+    "words", "data", "training", "evaluation", "listening", "commands", "formats", "boards", "speed", "workers",
+    "ascend", "develop",
 )
 
 

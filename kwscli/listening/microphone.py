@@ -32,7 +32,7 @@ def _sounddevice():
     try:
         import sounddevice
     except ImportError:
-        raise KwsError("--microphone needs the package sounddevice", "install it: pip install sounddevice")
+        raise KwsError("the microphone needs the package sounddevice", "install it: pip install sounddevice")
     except OSError as error:  # its library is missing
         raise KwsError(
             "the package sounddevice cannot be used: %s" % error,
