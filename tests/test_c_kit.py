@@ -12,15 +12,16 @@ import tensorflow.compat.v1 as tf
 from test_features import speech  # noqa: F401  (a fixture)
 from test_train import data  # noqa: F401  (a fixture)
 
-from kwscli import models
+from kwscli import models, toolchain
+from kwscli.classifiers.c_kit import Kit, seal
 from kwscli.devices import session
 from kwscli.errors import KwsError
 from kwscli.export import c_kit, frozen_graph, tflite, tflite_int8
-from kwscli.export.c_kit import arena, layers, model, reference, tables, tflite_file, toolchain
+from kwscli.export.c_kit import arena, detector, layers, model, reference, tables, tflite_file
 from kwscli.labels import labels_of
 from kwscli.models import network
 from kwscli.runs import run_directory
-from kwscli.settings import DataSettings, TrainSettings
+from kwscli.settings import DataSettings, DetectorSettings, TrainSettings
 from kwscli.sound import audio
 from kwscli.sound.feature_settings import FeatureSettings
 from kwscli.sound.features import features as features_of
@@ -59,8 +60,7 @@ FEATURES = {
 NO_NETWORK = """
 #include "kws_model.h"
 
-const char *const kws_labels[] = {"a", "b"};
-
+%s
 void kws_model_run(int8_t *arena)
 {
     (void)arena;
@@ -139,7 +139,7 @@ def int8_network(name):
 def write_kit(folder, content, description):
     """Everything but the test vectors."""
     shutil.copytree(c_kit.SOURCES, str(folder))
-    made = model.model_of(content, description.labels, description.features)
+    made = model.model_of(content, description)
     for name, text in (
         ("kws_model.h", made.header), ("kws_model.c", made.source),
         ("kws_tables.h", tables.source(description.features)),
@@ -156,7 +156,7 @@ def small(tmp_path_factory):
     clip = noise(description.features, 15)[0]
     of_clip = features_of(clip[np.newaxis] / np.float32(32768), description.features)
     features = np.concatenate([reference.quantized(of_clip, tflite_file.read(content)), features])
-    with toolchain.Kit(folder) as kit:
+    with Kit(folder) as kit:
         scores = kit.run(features)
     c_kit._write(folder, "test_vectors.h", model.vectors(features[:5], scores[:5], clip))
     return folder, features, scores
@@ -184,7 +184,7 @@ def test_the_integers_are_those_of_tensorflow_lite(name, tmp_path):
         pytest.skip(str(error))
     wanted = reference.of(content)
     scores = wanted.scores(features)
-    with toolchain.Kit(write_kit(tmp_path / "kit", content, description)) as kit:
+    with Kit(write_kit(tmp_path / "kit", content, description)) as kit:
         found = kit.run(features)
     assert len(np.unique(scores, axis=0)) > 1
     if wanted.exact:
@@ -208,16 +208,14 @@ def test_an_operator_without_a_kernel_is_named():
 def features_kit(folder, settings):
     """A kit of any network with these features."""
     shutil.copytree(c_kit.SOURCES, str(folder))
-    names = {
-        "LABEL_COUNT": 2, "SAMPLE_RATE": settings.sample_rate, "CLIP_SAMPLES": settings.clip_samples,
-        "WINDOW_SAMPLES": settings.window_size_samples, "STRIDE_SAMPLES": settings.window_stride_samples,
-        "FFT_LENGTH": tables.fft_length(settings), "WORK_VALUES": tables.work_values(settings),
-        "FRAME_COUNT": settings.frame_count, "CHANNEL_COUNT": settings.channel_count, "INPUT_SCALE": 0.5,
-        "INPUT_ZERO": 3, "ARENA_BYTES": settings.feature_count, "INPUT_OFFSET": 0, "OUTPUT_OFFSET": 0,
-    }
-    macros = "".join("#define KWS_%s %s\n" % one for one in names.items())
-    c_kit._write(str(folder), "kws_model.h", model._HEADER % macros)
-    c_kit._write(str(folder), "kws_model.c", NO_NETWORK)
+    labels = ("_silence_", "b")
+    rules = detector.rules_of(labels, settings, DetectorSettings())
+    header = model.header_of(
+        labels, settings, rules, INPUT_SCALE=0.5, INPUT_ZERO=3, ARENA_BYTES=settings.feature_count, INPUT_OFFSET=0,
+        OUTPUT_OFFSET=0,
+    )
+    c_kit._write(str(folder), "kws_model.h", header)
+    c_kit._write(str(folder), "kws_model.c", NO_NETWORK % model.constants_of(labels, rules))
     c_kit._write(str(folder), "kws_tables.h", tables.source(settings))
     return str(folder)
 
@@ -228,9 +226,9 @@ def test_the_features_are_those_of_python(features, tmp_path):
     settings = FeatureSettings(**features)
     folder, clips = features_kit(tmp_path / "kit", settings), noise(settings, 6)
     wanted = features_of(clips / np.float32(32768), settings)
-    with toolchain.Kit(folder) as kit:
+    with Kit(folder) as kit:
         np.testing.assert_allclose(kit.features(clips), wanted, atol=5e-4)
-    with toolchain.Kit(folder, ["-DKWS_REAL=double"], np.float64) as kit:
+    with Kit(folder, ["-DKWS_REAL=double"], np.float64) as kit:
         np.testing.assert_allclose(kit.features(clips), wanted, atol=1e-4)
 
 
@@ -244,9 +242,9 @@ def test_the_features_are_those_of_python_on_real_speech(features, tolerance, sp
     clips = audio.to_int16(speech)
     wanted = features_of(clips / np.float32(32768), settings)
     folder = features_kit(tmp_path / "kit", settings)
-    with toolchain.Kit(folder) as kit:
+    with Kit(folder) as kit:
         np.testing.assert_allclose(kit.features(clips), wanted, atol=tolerance)
-    with toolchain.Kit(folder, ["-DKWS_REAL=double"], np.float64) as kit:
+    with Kit(folder, ["-DKWS_REAL=double"], np.float64) as kit:
         np.testing.assert_allclose(kit.features(clips), wanted, atol=1e-4)
 
 
@@ -272,7 +270,7 @@ def test_samples_may_come_in_any_portions(features, block, tmp_path):
     )
     assert frames.value == settings.frame_count + 3
     last = samples[3 * settings.window_stride_samples :][np.newaxis]
-    with toolchain.Kit(folder) as kit:
+    with Kit(folder) as kit:
         batch = np.clip(np.round(kit.features(last)[0] / np.float32(0.5)) + 3, -128, 127).astype(np.int8)
     np.testing.assert_array_equal(found, batch)
 
@@ -433,7 +431,7 @@ def test_activations_share_memory_only_when_they_may():
 
 def test_ds_cnn_s_needs_no_more_than_its_two_largest_tensors():
     content, description, _ = int8_network("ds_cnn")
-    made = model.model_of(content, description.labels, description.features)
+    made = model.model_of(content, description)
     # The input of the first depthwise convolution and its output; three convolutions, see NETWORKS.
     assert made.arena_bytes <= 25 * 10 * 9 + 13 * 5 * 9 + 8
 
