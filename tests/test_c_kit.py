@@ -9,11 +9,13 @@ import wave
 import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
+from hypothesis import given, settings as hypothesis_settings, strategies as st
 from test_features import speech  # noqa: F401  (a fixture)
 from test_train import data  # noqa: F401  (a fixture)
 
 from kwscli import models, toolchain
 from kwscli.classifiers.c_kit import Kit, seal
+from kwscli.detector import Detector
 from kwscli.devices import session
 from kwscli.errors import KwsError
 from kwscli.export import c_kit, frozen_graph, tflite, tflite_int8
@@ -205,11 +207,10 @@ def test_an_operator_without_a_kernel_is_named():
         layers.calls_of(tflite_file.Network([tflite_file.Operator("operator 83", {}, [], [])], None, None))
 
 
-def features_kit(folder, settings):
+def features_kit(folder, settings, labels=("_silence_", "b"), rules=None):
     """A kit of any network with these features."""
     shutil.copytree(c_kit.SOURCES, str(folder))
-    labels = ("_silence_", "b")
-    rules = detector.rules_of(labels, settings, DetectorSettings())
+    rules = rules or detector.rules_of(labels, settings, DetectorSettings(stride_ms=100.0))
     header = model.header_of(
         labels, settings, rules, INPUT_SCALE=0.5, INPUT_ZERO=3, ARENA_BYTES=settings.feature_count, INPUT_OFFSET=0,
         OUTPUT_OFFSET=0,
@@ -233,17 +234,17 @@ def test_the_features_are_those_of_python(features, tmp_path):
 
 
 @needs_compiler
-@pytest.mark.parametrize("features, tolerance", [
-    ({}, 5e-4),
-    ({"features": "log_mel", "upper_edge_hertz": 8000.0}, 2e-3),  # of bands that are almost silent
+@pytest.mark.parametrize("features", [
+    {},
+    {"features": "log_mel", "upper_edge_hertz": 8000.0},
 ], ids=["mfcc", "log_mel"])
-def test_the_features_are_those_of_python_on_real_speech(features, tolerance, speech, tmp_path):  # noqa: F811
+def test_the_features_are_those_of_python_on_real_speech(features, speech, tmp_path):  # noqa: F811
     settings = FeatureSettings(**features)
     clips = audio.to_int16(speech)
     wanted = features_of(clips / np.float32(32768), settings)
     folder = features_kit(tmp_path / "kit", settings)
     with Kit(folder) as kit:
-        np.testing.assert_allclose(kit.features(clips), wanted, atol=tolerance)
+        np.testing.assert_allclose(kit.features(clips), wanted, atol=5e-4)
     with Kit(folder, ["-DKWS_REAL=double"], np.float64) as kit:
         np.testing.assert_allclose(kit.features(clips), wanted, atol=1e-4)
 
@@ -302,6 +303,84 @@ def test_another_file_than_a_wav_file_is_refused(small, content, tmp_path):
     (tmp_path / "x.wav").write_bytes(content)
     done = subprocess.run([program, str(tmp_path / "x.wav")], stdout=subprocess.PIPE)
     assert done.returncode == 1 and b"not a 16-bit mono WAV file at 16000 samples per second" in done.stdout
+
+
+# Settings of the detector with few and many windows, with thresholds that scores of n/256 reach exactly, and with fewer
+# windows in the time than must count.
+DETECTORS = {
+    "defaults": {},
+    "one window": {"threshold": 0.5, "minimum_windows": 1, "smoothing_ms": 0.0, "suppression_ms": 0.0},
+    "exact squares": {"threshold": 0.75, "suppression_ms": 240.0},
+    "exact cubes": {"threshold": 0.5, "minimum_windows": 3, "smoothing_ms": 1000.0, "suppression_ms": 1000.0},
+    "six of eight": {"threshold": 0.3, "minimum_windows": 6, "smoothing_ms": 1700.0, "suppression_ms": 0.0},
+    "three of two": {"threshold": 0.6, "minimum_windows": 3, "smoothing_ms": 240.0, "thresholds": ("no=0.8",)},
+    "never": {"threshold": 1.0},
+    "always": {"threshold": 0.0, "suppression_ms": 0.0},
+    "short steps": {"stride_ms": 20.0, "threshold": 0.8, "minimum_windows": 5},
+}
+SPOTTED = ("_silence_", "_unknown_", "yes", "no")
+
+
+def detectors_of(folder, **chosen):
+    """(a function that detects in C, one that detects in Python): scores [n, 4] int8 -> [(window, keyword)], scores."""
+    import ctypes
+
+    features, settings = FeatureSettings(), DetectorSettings(**chosen)
+    rules = detector.rules_of(SPOTTED, features, settings)
+    path = features_kit(folder / "kit", features, SPOTTED, rules)
+    library = ctypes.CDLL(toolchain.build(
+        path, str(folder / "detector.so"), toolchain.host_compiler() + ["-shared", "-fPIC"],
+        ("kws_detector.c", "kws_model.c"),
+    ))
+
+    def in_c(rows):
+        state, found, score = np.zeros(10000, np.int32), [], ctypes.c_float()
+        for window, row in enumerate(np.ascontiguousarray(rows)):
+            label = library.kws_detect(
+                ctypes.c_void_p(state.ctypes.data), ctypes.c_void_p(row.ctypes.data), ctypes.byref(score)
+            )
+            if label >= 0:
+                found.append((window, SPOTTED[label], score.value))
+        return [one[:2] for one in found], [one[2] for one in found]
+
+    def in_python(rows):
+        times = np.arange(len(rows)) * rules.stride_frames * features.window_stride_ms
+        found = Detector(SPOTTED, settings).feed(times, (rows.astype(np.float32) + 128) / 256)
+        windows = [int(round(one.time_ms / rules.stride_frames / features.window_stride_ms)) for one in found]
+        return list(zip(windows, [one.keyword for one in found])), [one.score for one in found]
+
+    return in_c, in_python
+
+
+@needs_compiler
+@pytest.mark.parametrize("name", DETECTORS)
+def test_the_detections_are_those_of_kws_listen(name, tmp_path):
+    """The windows and keywords are equal; a score is within the rounding of a 32-bit float."""
+    in_c, in_python = detectors_of(tmp_path, **DETECTORS[name])
+    edges = st.sampled_from([-128, -65, -64, -63, -1, 0, 1, 63, 64, 65, 101, 102, 103, 126, 127])
+
+    def compare(rows):
+        (found, scores), (wanted, wanted_scores) = in_c(rows), in_python(rows)
+        assert found == wanted
+        np.testing.assert_allclose(scores, wanted_scores, rtol=0, atol=1e-6)
+        return found
+
+    @hypothesis_settings(deadline=None)
+    @given(st.lists(st.tuples(*[st.one_of(edges, st.integers(-128, 127))] * 4), min_size=1, max_size=40))
+    def any_scores(rows):
+        compare(np.array(rows, np.int8))
+
+    any_scores()
+    found = compare(np.floor(255.9 * np.random.RandomState(0).beta(0.3, 0.6, (5000, 4)) - 128).astype(np.int8))
+    if name in ("never", "always"):  # or once per keyword, whose scores are never below the threshold
+        assert len(found) == (0 if name == "never" else 2)
+    else:
+        assert len(found) > 100
+
+
+def test_more_windows_than_the_kit_multiplies_are_refused():
+    with pytest.raises(KwsError, match="counts at most 6 windows, and model.json has minimum_windows 7; lower it"):
+        detector.rules_of(SPOTTED, FeatureSettings(), DetectorSettings(minimum_windows=7, smoothing_ms=5000.0))
 
 
 @needs_compiler

@@ -26,7 +26,7 @@
 /* All the memory that changes. Nothing is allocated. */
 typedef struct {
     union { /* features and network are not computed at the same time */
-        kws_real work[KWS_WORK_VALUES];
+        kws_work work[KWS_WORK_VALUES];
         int8_t arena[KWS_ARENA_BYTES];
     } memory;
     int8_t features[KWS_FRAME_COUNT][KWS_CHANNEL_COUNT]; /* a ring: the oldest frame is at `next` once it is full */
