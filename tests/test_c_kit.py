@@ -1,4 +1,5 @@
 """The C kit: its integers are those of TensorFlow Lite, its features those of Python, on this machine and emulated."""
+import concurrent.futures
 import json
 import os
 import re
@@ -8,17 +9,20 @@ import wave
 
 import numpy as np
 import pytest
+import soundfile
 import tensorflow.compat.v1 as tf
+from click.testing import CliRunner
 from hypothesis import given, settings as hypothesis_settings, strategies as st
 from test_features import speech  # noqa: F401  (a fixture)
 from test_train import data  # noqa: F401  (a fixture)
 
-from kwscli import models, toolchain
-from kwscli.classifiers.c_kit import Kit, seal
+from kwscli import classifiers, models, toolchain
+from kwscli.classifiers.c_kit import Kit
+from kwscli.cli import cli
 from kwscli.detector import Detector
 from kwscli.devices import session
 from kwscli.errors import KwsError
-from kwscli.export import c_kit, frozen_graph, tflite, tflite_int8
+from kwscli.export import c_kit, freeze as freezing, frozen_graph, tflite, tflite_int8
 from kwscli.export.c_kit import arena, detector, layers, model, reference, tables, tflite_file
 from kwscli.labels import labels_of
 from kwscli.models import network
@@ -398,13 +402,44 @@ def test_an_emulated_microcontroller_gives_the_same_bytes(small, a_wav, core, tm
     assert wav == host_output(folder, str(tmp_path / "kws"), [a_wav]).splitlines()
 
 
+@pytest.fixture(scope="module")
+def a_run(data, tmp_path_factory):  # noqa: F811
+    """A network that tells low tones from high ones, with a detector that hears most of them."""
+    path = tmp_path_factory.mktemp("run") / "run"
+    result = CliRunner().invoke(cli, [
+        "train", "--data-path", data, "--train-dir", str(path), "--wanted_words", "low,high", "--model_size_info",
+        *"2 8 10 4 2 2 8 3 3 1 1".split(), "--how_many_training_steps", "20", "--learning_rate", "0.01", "--batch_size",
+        "20", "--eval_step_interval", "20",
+    ], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    description = json.loads((path / "model.json").read_text())
+    description["detector"].update(stride_ms=200.0, threshold=0.5)
+    (path / "model.json").write_text(json.dumps(description))
+    return path
+
+
+@pytest.fixture(scope="module")
+def a_kit(a_run, tmp_path_factory):
+    """Its kit."""
+    return freezing.freeze(str(a_run), str(tmp_path_factory.mktemp("kit") / "tones"), formats=["c"])[0].path
+
+
+@pytest.fixture(scope="module")
+def a_stream(data, tmp_path_factory):  # noqa: F811
+    """A WAV file of 20.3 s: a tone every 1.5 s, in noise."""
+    path, rng = str(tmp_path_factory.mktemp("stream") / "stream.wav"), np.random.RandomState(0)
+    samples = 0.005 * rng.randn(324800)
+    for number, start in enumerate(range(0, 20 * 16000 - 16000, 24000)):
+        word = ("low", "high")[rng.randint(2)]
+        clip = soundfile.read(os.path.join(data, word, sorted(os.listdir(os.path.join(data, word)))[number]))[0]
+        samples[start : start + len(clip)] += clip
+    soundfile.write(path, samples, 16000, subtype="PCM_16")
+    return path
+
+
 @needs_compiler
-def test_the_whole_path(data, kws, tmp_path):  # noqa: F811
-    trained = kws("train", "--data-path", data, "--train-dir", tmp_path / "run", "--wanted_words", "low,high",
-                  "--model_size_info", *"2 8 10 4 2 2 8 3 3 1 1".split(), "--how_many_training_steps", "20",
-                  "--learning_rate", "0.01", "--batch_size", "20", "--eval_step_interval", "20")
-    assert trained.exit_code == 0, trained.stderr
-    frozen = kws("freeze", "--checkpoint", tmp_path / "run", "--format", "c", "--output", tmp_path / "kit")
+def test_the_whole_path(a_run, kws, tmp_path):
+    frozen = kws("freeze", "--checkpoint", a_run, "--format", "c", "--output", tmp_path / "kit")
     assert frozen.exit_code == 0, frozen.stderr
     folder = tmp_path / "kit_c"
     assert frozen.stdout.startswith("%s  16-bit samples -> scores, in C, " % folder)
@@ -415,13 +450,102 @@ def test_the_whole_path(data, kws, tmp_path):  # noqa: F811
     # The same command replaces the kit, but not a folder that holds something else.
     before = sorted(os.listdir(str(folder)))
     (folder / "mine.c").write_text("int x;")
-    refused = kws("freeze", "--checkpoint", tmp_path / "run", "--format", "c", "--output", tmp_path / "kit")
+    refused = kws("freeze", "--checkpoint", a_run, "--format", "c", "--output", tmp_path / "kit")
     assert refused.exit_code == 1
     assert refused.stderr.splitlines()[-1] == (
         "Error: %s holds files that kws did not write, such as mine.c; choose another --output" % folder
     )
     assert sorted(os.listdir(str(folder))) == sorted(before + ["mine.c"])
     assert {name for name in os.listdir(str(tmp_path)) if name.startswith(".")} <= {".cache"}
+
+
+def heard_by(printed):
+    """[(milliseconds, keyword)] and scores of what the program prints about a stream."""
+    found = re.findall(r" at (\d+) ms: (\w+), score (\d+)/1000$", printed, re.M)
+    return [(int(time), keyword) for time, keyword, _ in found], [int(score) / 1000 for _, _, score in found]
+
+
+@needs_compiler
+def test_the_program_hears_in_a_stream_what_kws_listen_hears(a_kit, a_stream, kws, tmp_path):
+    """kws listen has the same scores: those of the kit for each window as a clip."""
+    result = kws("listen", a_stream, "--checkpoint", a_kit, "--json")
+    assert result.exit_code == 0, result.stderr
+    wanted = [json.loads(line) for line in result.stdout.splitlines()]
+    flags = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
+    printed = host_output(a_kit, str(tmp_path / "kws"), ["--listen", a_stream], flags)
+    heard, scores = heard_by(printed)
+    assert heard == [(round(1000 * one["time"]), one["keyword"]) for one in wanted]
+    np.testing.assert_allclose(scores, [one["score"] for one in wanted], rtol=0, atol=0.00051)  # three digits
+    assert len(heard) > 5 and {keyword for _, keyword in heard} == {"low", "high"}
+
+    samples = soundfile.read(a_stream, dtype="int16")[0].astype("<i2").tobytes()
+    piped = subprocess.run([str(tmp_path / "kws"), "--listen", "-"], input=samples, stdout=subprocess.PIPE, check=True)
+    assert heard_by(piped.stdout.decode()) == (heard, scores)
+
+
+@needs_compiler
+@needs_emulator
+def test_an_emulated_microcontroller_hears_the_same(a_kit, a_stream, tmp_path):
+    emulated = toolchain.emulated(a_kit, toolchain.CORES["m4"], ["--listen", a_stream])
+    assert emulated == host_output(a_kit, str(tmp_path / "kws"), ["--listen", a_stream])
+
+
+@needs_compiler
+def test_a_kit_is_a_model_of_its_own(a_kit, a_run, a_wav, data, kws, tmp_path):  # noqa: F811
+    """Its scores are those that its own program prints, whatever number of threads asks for them."""
+    here = str(shutil.copytree(a_kit, str(tmp_path / "copy")))
+    printed = host_output(here, str(tmp_path / "kws"), [a_wav]).splitlines()
+    wanted = [[int(one) for one in re.findall(r"(\d+)/256", line)] for line in printed]
+    samples = soundfile.read(a_wav, dtype="float32")[0]
+    clips = np.pad(samples, (0, 48000 - len(samples)), "constant").reshape(3, 16000)
+    with classifiers.open(here) as opened, concurrent.futures.ThreadPoolExecutor(4) as pool:
+        assert opened.format == "c" and opened.detector.threshold == 0.5
+        for scores in pool.map(opened.scores, 20 * [clips]):
+            np.testing.assert_array_equal(scores * 256, wanted)
+    rows = json.loads(kws("eval", a_run, here, "--json").stdout)
+    assert [row["format"] for row in rows] == ["checkpoint", "c"] and rows[1]["agreement"] > 0.9
+    clip = os.path.join(data, "low", os.listdir(os.path.join(data, "low"))[0])
+    assert json.loads(kws("label", clip, "--checkpoint", here, "--json").stdout)[0]["label"] == "low"
+
+
+@pytest.mark.parametrize("name, change, message", [
+    ("kws_model.c", lambda text: text[: len(text) // 2], "kws_model.c is not as kws freeze wrote it: it is cut off"),
+    ("model.json", lambda text: text.replace("high", "higher"), "model.json is not as kws freeze wrote it"),
+    ("SHA256SUMS", lambda text: "", "is not as kws freeze wrote it"),
+    ("SHA256SUMS", None, "is not a whole C kit: there is no .*SHA256SUMS; freeze or copy it again"),
+    ("kws_features.c", None, "is not a whole C kit: there is no .*kws_features.c; freeze or copy it again"),
+    pytest.param("kws_nn.c", lambda text: text[: len(text) // 2], "failed: .*kws_nn.c:", marks=needs_compiler),
+    pytest.param("kws_nn.c", lambda text: "typedef int none;", "cannot be loaded: .*kws_", marks=needs_compiler),
+])
+def test_a_damaged_kit_is_an_error_of_one_line(a_kit, name, change, message, kws, tmp_path):
+    shutil.copytree(a_kit, str(tmp_path / "kit"))
+    path = tmp_path / "kit" / name
+    if change:
+        path.write_text(change(path.read_text()))
+    else:
+        path.unlink()
+    result = kws("label", "--checkpoint", tmp_path / "kit", "x.wav")
+    assert result.exit_code == 1 and re.match("Error: .*" + message, result.stderr), result.stderr
+    assert len(result.stderr.splitlines()) == 1
+
+
+@needs_compiler
+def test_a_kit_may_have_kernels_of_the_user(a_kit, tmp_path):
+    shutil.copytree(a_kit, str(tmp_path / "kit"))
+    with open(str(tmp_path / "kit" / "kws_nn.c"), "a") as file:
+        file.write("/* faster */\n")
+    with classifiers.open(str(tmp_path / "kit")) as opened:
+        assert opened.scores(np.zeros((1, 16000), np.float32)).shape == (1, 4)
+
+
+def test_a_kit_needs_a_compiler(a_kit, kws, tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("CC", raising=False)
+    result = kws("label", "--checkpoint", a_kit, "x.wav")
+    assert result.exit_code == 1 and result.stderr == (
+        "Error: %s is C code, and no C compiler (cc, gcc, clang) is in $PATH; "
+        "install one, or name the same network in a .tflite file\n" % a_kit
+    )
 
 
 @pytest.fixture
