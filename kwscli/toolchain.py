@@ -1,4 +1,4 @@
-"""Compiles the C kit of a network: for this machine, to run it, and for microcontrollers, to measure it in an emulator."""
+"""Compiles a C kit: for this machine, to run it, and for microcontrollers, to measure it in an emulator."""
 import os
 import re
 import shutil

@@ -32,8 +32,8 @@ ARROWS = {
     ),
     "export": (
         "classifiers data detector devices models runs sound toolchain",
-        "c_kit arena detector folded_graph frozen_graph layers model om onnx pb pb_features reference saved_model tables "
-        "tflite tflite_file tflite_int8",
+        "c_kit arena detector folded_graph frozen_graph layers model om onnx pb pb_features reference saved_model "
+        "tables tflite tflite_file tflite_int8",
     ),
     "boards": ("", ""),
     "evaluation": ("classifiers data detector listening sound", ""),

@@ -453,6 +453,8 @@ def test_the_whole_path(a_run, kws, tmp_path):
     assert "equal" in host_output(str(folder), str(tmp_path / "kws"))
 
     # The same command replaces the kit, but not a folder that holds something else.
+    again = kws("freeze", "--checkpoint", a_run, "--format", "c", "--output", tmp_path / "kit")
+    assert again.exit_code == 0, again.stderr
     before = sorted(os.listdir(str(folder)))
     (folder / "mine.c").write_text("int x;")
     refused = kws("freeze", "--checkpoint", a_run, "--format", "c", "--output", tmp_path / "kit")

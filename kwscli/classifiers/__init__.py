@@ -1,7 +1,8 @@
 """A model file of any kind -> a `Classifier`, which knows its labels and features and scores clips.
 
 To add a kind, write a module with a function open_model(path, labels_path) -> Classifier and put its suffix below, or
-the name of a file that only such a folder holds. If a training can start with the weights in such a file, add a function weights(path) -> Weights.
+the name of a file that only such a folder holds. If a training can start with the weights in it, add a function
+weights(path) -> Weights.
 """
 import importlib
 import os
