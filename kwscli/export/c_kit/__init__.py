@@ -101,7 +101,7 @@ def _sizes(path, machine, command, size):
     arena = toolchain.numbers_of(path)["ARENA_BYTES"]
     return (
         "Flash on {}: {:,} bytes of network, {:,} of tables for the features, {:,} of code. "
-        "RAM: {:,} bytes of activations, {:,} of buffers."
+        "RAM: {:,} bytes of activations, {:,} of samples, features and the detector."
     ).format(machine, sizes.weights, sizes.tables, sizes.code, arena, sizes.state - arena)
 
 

@@ -1,12 +1,12 @@
-/* A real FFT of integers, its magnitudes, mel filters, logarithms and, for MFCC, a cosine transform. See kws_features.h.
+/* A real FFT of integers, its magnitudes, mel filters, logarithms and, for MFCC, a cosine transform.
  *
- * A loud frame has bands that are 100,000 times quieter than others. In an FFT of 32-bit floats, the rounding of the loud
- * ones would change the logarithms of the quiet ones. So the FFT has integers of up to 29 bits, which are as large as
- * the frame allows, and which all have one exponent. It needs no floating-point unit, but a compiler that shifts negative
+ * A loud frame has bands that are 100,000 times quieter than others. In an FFT of 32-bit floats, the rounding of the
+ * loud ones would change the logarithms of the quiet ones. So the FFT has integers of 31 bits, which are as large as the
+ * frame allows, and which all have one exponent. It needs no floating-point unit, but a compiler that shifts negative
  * integers to the right arithmetically, as all usual ones do.
  *
- * The real FFT of 2 n samples is the complex FFT of n numbers, whose real parts are the even samples and whose imaginary
- * parts are the odd ones, followed by one pass that takes the two apart. */
+ * The real FFT of 2 n samples is the complex FFT of n numbers, whose real parts are the even samples and whose
+ * imaginary parts are the odd ones, followed by one pass that takes the two apart. */
 #include "kws_features.h"
 
 #include <tgmath.h>
@@ -14,59 +14,46 @@
 #include "kws_tables.h"
 
 #define HALF (KWS_FFT_LENGTH / 2) /* complex numbers */
-#define FULL_SCALE 15             /* bits of a sample */
-#define TABLE 30                  /* bits of 1.0 in the tables of integers */
-#define BEFORE_STAGE 29           /* bits of a number before a stage, which makes it up to 1 + sqrt(2) times as large */
+#define SAMPLE 15 /* a sample is at most 2^15 */
+#define TABLE 30  /* 1.0 is 2^30 in the table of the window. In that of cosines it is -2^31; 2^31 would not fit. */
+#define LARGE 30  /* parts of complex numbers are at most 2^30 before the FFT, and all numbers below 2^31 after it */
 
-/* cos(2 pi k / KWS_FFT_LENGTH) for k in [0, KWS_FFT_LENGTH / 2], from the table of a quarter of a wave. */
+/* -cos(2 pi k / KWS_FFT_LENGTH) for k in [0, KWS_FFT_LENGTH / 2), from the table of a quarter of a wave. */
 static int32_t cosine(int32_t k)
 {
     return k <= HALF / 2 ? cosines[k] : -cosines[HALF - k];
 }
 
+/* -sin(2 pi k / KWS_FFT_LENGTH). */
 static int32_t sine(int32_t k)
 {
     return k <= HALF / 2 ? cosines[HALF / 2 - k] : cosines[k - HALF / 2];
 }
 
-/* value / 2^shift, rounded. */
-static int32_t halved(int32_t value, int32_t shift)
-{
-    return (value + (1 << shift >> 1)) >> shift;
-}
-
-/* a * c + b * d for c and d of the tables, rounded. */
-static int32_t turned(int32_t a, int32_t c, int32_t b, int32_t d)
-{
-    return (int32_t)(((int64_t)a * c + (int64_t)b * d + (1 << (TABLE - 1))) >> TABLE);
-}
-
-/* All bits that an integer or its complement has, in an integer that is not negative. */
+/* All bits of an integer that is not negative, or of the complement of one that is. */
 static int32_t bits_of(int32_t value)
 {
     return value ^ (value >> 31);
 }
 
-/* How often numbers must be halved so that they have no more than `wanted` bits. */
-static int32_t shift_for(int32_t bits, int32_t wanted)
+/* How often numbers with these bits can be doubled before they reach 2^LARGE. */
+static int32_t doublings(int32_t bits)
 {
-    int32_t shift = 0;
-    while (bits >> wanted >> shift) {
-        ++shift;
+    int32_t count = 0;
+    while (count < LARGE && bits << count < 1 << (LARGE - 1)) {
+        ++count;
     }
-    return shift;
+    return count;
 }
 
-/* Samples times the window, each times 2^(exponent) -> the exponent. */
+/* Samples times the window, doubled as often as possible -> how often. */
 static int32_t apply_window(const int16_t *samples, kws_work *work)
 {
-    int32_t i, bits = 0, shift = TABLE - BEFORE_STAGE + 1 + FULL_SCALE;
+    int32_t i, bits = 1, shift;
     for (i = 0; i < KWS_WINDOW_SAMPLES; ++i) {
         bits |= bits_of(samples[i]);
     }
-    for (; shift > 1 && !(bits >> (FULL_SCALE - 1)); bits <<= 1) { /* quiet samples can be made larger */
-        --shift;
-    }
+    shift = TABLE - doublings(bits);
     for (i = 0; i < KWS_WINDOW_SAMPLES; ++i) {
         const int64_t product = (int64_t)samples[i] * hann[i <= KWS_WINDOW_SAMPLES / 2 ? i : KWS_WINDOW_SAMPLES - i];
         work[i].integer = (int32_t)((product + (1 << (shift - 1))) >> shift);
@@ -96,34 +83,35 @@ static void reorder(kws_work *work)
     }
 }
 
-/* One stage of the FFT: pairs of numbers that are `size` apart. The numbers are halved `shift` times first.
- * Returns all bits that the results have. */
-static int32_t stage(kws_work *work, int32_t size, int32_t shift)
+/* One stage of the FFT: pairs of numbers that are `size` apart, times `factor`, halved and rounded once. No complex
+ * number becomes larger than the largest one was, so all stay below 2^31. Returns all bits of the results. */
+static int32_t stage(kws_work *work, int32_t size, int32_t factor)
 {
+    const int64_t one = (int64_t)1 << 31;
     int32_t offset, i, bits = 0;
     for (offset = 0; offset < size; ++offset) {
         const int32_t c = cosine(offset * (HALF / size)), s = sine(offset * (HALF / size));
         for (i = offset; i < HALF; i += 2 * size) {
             kws_work *a = work + 2 * i, *b = work + 2 * (i + size);
-            const int32_t a_real = halved(a[0].integer, shift), a_imaginary = halved(a[1].integer, shift);
-            const int32_t b_real = halved(b[0].integer, shift), b_imaginary = halved(b[1].integer, shift);
-            const int32_t real = turned(b_real, c, b_imaginary, s);
-            const int32_t imaginary = turned(b_imaginary, c, b_real, -s);
-            a[0].integer = a_real + real;
-            a[1].integer = a_imaginary + imaginary;
-            b[0].integer = a_real - real;
-            b[1].integer = a_imaginary - imaginary;
+            const int32_t b_real = b[0].integer * factor, b_imaginary = b[1].integer * factor;
+            const int64_t a_real = (a[0].integer * factor + (int64_t)1) * one; /* the 1 is for rounding */
+            const int64_t a_imaginary = (a[1].integer * factor + (int64_t)1) * one;
+            const int64_t real = (int64_t)b_real * c + (int64_t)b_imaginary * s;
+            const int64_t imaginary = (int64_t)b_imaginary * c - (int64_t)b_real * s;
+            a[0].integer = (int32_t)((a_real - real) >> 32);
+            a[1].integer = (int32_t)((a_imaginary - imaginary) >> 32);
+            b[0].integer = (int32_t)((a_real + real) >> 32);
+            b[1].integer = (int32_t)((a_imaginary + imaginary) >> 32);
             bits |= bits_of(a[0].integer) | bits_of(a[1].integer) | bits_of(b[0].integer) | bits_of(b[1].integer);
         }
     }
     return bits;
 }
 
-/* (a + b * c + d * e) / 4 for c and e of the tables, rounded once. */
-static int32_t sum_of(int64_t a, int64_t b, int32_t c, int64_t d, int32_t e)
+/* (a - b * c - d * e) / 4 for half of c and e of the table, rounded once. */
+static int32_t difference_of(int64_t a, int64_t b, int32_t c, int64_t d, int32_t e)
 {
-    const int32_t shift = TABLE + 2;
-    return (int32_t)((a * ((int64_t)1 << TABLE) + b * c + d * e + ((int64_t)1 << (shift - 1))) >> shift);
+    return (int32_t)((a * ((int64_t)1 << 30) - b * (c / 2) - d * (e / 2) + ((int64_t)1 << 31)) >> 32);
 }
 
 /* The complex FFT of the even and the odd samples -> half of that of the samples. The first and the last number of the
@@ -132,8 +120,8 @@ static void take_apart(kws_work *work)
 {
     const int64_t even = work[0].integer, odd = work[1].integer;
     int32_t k;
-    work[0].integer = sum_of(2 * even, 0, 0, 2 * odd, 1 << TABLE);
-    work[1].integer = sum_of(2 * even, 0, 0, -2 * odd, 1 << TABLE);
+    work[0].integer = (int32_t)((even + odd) / 2);
+    work[1].integer = (int32_t)((even - odd) / 2);
     for (k = 1; k <= HALF / 2; ++k) {
         kws_work *a = work + 2 * k, *b = work + 2 * (HALF - k);
         const int64_t a_real = a[0].integer, a_imaginary = a[1].integer;
@@ -141,26 +129,26 @@ static void take_apart(kws_work *work)
         const int64_t even_real = a_real + b_real, even_imaginary = a_imaginary - b_imaginary;
         const int64_t odd_real = a_imaginary + b_imaginary, odd_imaginary = b_real - a_real;
         const int32_t c = cosine(k), s = sine(k);
-        a[0].integer = sum_of(even_real, odd_real, c, odd_imaginary, s);
-        a[1].integer = sum_of(even_imaginary, odd_imaginary, c, odd_real, -s);
-        b[0].integer = sum_of(even_real, odd_real, -c, odd_imaginary, -s);
-        b[1].integer = sum_of(-even_imaginary, odd_imaginary, c, odd_real, -s);
+        a[0].integer = difference_of(even_real, odd_real, c, odd_imaginary, s);
+        a[1].integer = difference_of(even_imaginary, odd_imaginary, c, -odd_real, s);
+        b[0].integer = difference_of(even_real, -odd_real, c, -odd_imaginary, s);
+        b[1].integer = difference_of(-even_imaginary, odd_imaginary, c, -odd_real, s);
     }
 }
 
-/* The FFT of windowed samples times 2^exponent -> its HALF + 1 magnitudes, in place. */
-static void magnitudes(kws_work *work, int32_t exponent)
+/* The FFT of windowed samples that were doubled a number of times -> its HALF + 1 magnitudes, in place. */
+static void magnitudes(kws_work *work, int32_t doubled)
 {
     kws_real scale, first, last;
-    int32_t k, size, shift, bits = 0;
+    int32_t k, size, more = 0;
     reorder(work);
     for (size = 1; size < HALF; size *= 2) {
-        shift = shift_for(bits, BEFORE_STAGE);
-        bits = stage(work, size, shift);
-        exponent -= shift;
+        const int32_t bits = stage(work, size, 1 << more);
+        doubled += more - 1;
+        more = doublings(bits);
     }
     take_apart(work);
-    scale = ldexp((kws_real)1, 1 - exponent - FULL_SCALE);
+    scale = ldexp((kws_real)1, 1 - doubled - SAMPLE);
     first = (kws_real)work[0].integer;
     last = (kws_real)work[1].integer;
     for (k = 1; k < HALF; ++k) {
