@@ -1,9 +1,9 @@
 /* A real FFT of integers, its magnitudes, mel filters, logarithms and, for MFCC, a cosine transform.
  *
  * A loud frame has bands that are 100,000 times quieter than others. In an FFT of 32-bit floats, the rounding of the
- * loud ones would change the logarithms of the quiet ones. So the FFT has integers of 31 bits, which are as large as the
- * frame allows, and which all have one exponent. It needs no floating-point unit, but a compiler that shifts negative
- * integers to the right arithmetically, as all usual ones do.
+ * loud ones would change the logarithms of the quiet ones. So the FFT has integers of 31 bits, which are as large as
+ * the frame allows, and which all have one exponent. It needs no floating-point unit, but a compiler that shifts
+ * negative integers to the right arithmetically, as all usual ones do.
  *
  * The real FFT of 2 n samples is the complex FFT of n numbers, whose real parts are the even samples and whose
  * imaginary parts are the odd ones, followed by one pass that takes the two apart. */
