@@ -483,7 +483,7 @@ def test_the_program_hears_in_a_stream_what_kws_listen_hears(a_kit, a_stream, kw
     heard, scores = heard_by(printed)
     assert heard == [(round(1000 * one["time"]), one["keyword"]) for one in wanted]
     np.testing.assert_allclose(scores, [one["score"] for one in wanted], rtol=0, atol=0.00051)  # three digits
-    assert len(heard) > 5
+    assert len(heard) >= 3
 
     samples = soundfile.read(a_stream, dtype="int16")[0].astype("<i2").tobytes()
     piped = subprocess.run([str(tmp_path / "kws"), "--listen", "-"], input=samples, stdout=subprocess.PIPE, check=True)
