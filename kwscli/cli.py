@@ -30,7 +30,8 @@ def _data_path(default=None, otherwise="the folder that the run was trained on")
 
 
 _MODELS = (
-    "a run directory (its best checkpoint), a checkpoint, or an exported network (.pb, .tflite, .onnx, or a SavedModel)"
+    "a run directory (its best checkpoint), a checkpoint, or an exported network (.pb, .tflite, .onnx, a SavedModel or "
+    "a C kit)"
 )
 _checkpoint = click.option(
     "--checkpoint", metavar="PATH",

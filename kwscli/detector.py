@@ -14,8 +14,7 @@ keyword. This detector lets windows count as much as they are sure:
 - A keyword that was detected counts again after a window with a score below its threshold. For this reason a long word,
   or a hum that resembles one, is detected once, and a word that is said twice is detected twice.
 
-A detector needs the last windows only. An implementation in C, with the same numbers, multiplies the doubts and
-compares their product with a power of 1 - threshold.
+A detector needs the last windows only. The C kit has the same one in integers, see `export.c_kit.detector`.
 """
 import collections
 from typing import Deque, List, NamedTuple, Sequence, Tuple
@@ -70,7 +69,7 @@ class Detector:
         while recent[0][0] < time - self._settings.smoothing_ms:
             recent.popleft()
         doubts = np.array([doubts for _, doubts in recent])
-        smoothed = 1.0 - np.prod(np.sort(doubts, axis=0)[:count], axis=0) ** (1.0 / count)
+        smoothed = score_of(np.prod(np.sort(doubts, axis=0)[:count], axis=0), count)
         smoothed[~self._counts | (smoothed < self._thresholds)] = -1.0
         index = int(np.argmax(smoothed))
         if smoothed[index] < 0:
@@ -79,6 +78,11 @@ class Detector:
         self._silent_until = time + self._settings.suppression_ms
         recent.clear()
         return Detection(time, self._labels[index], float(smoothed[index]))
+
+
+def score_of(product: np.ndarray, count: int) -> np.ndarray:
+    """Products of doubts -> 1 - their geometric mean over `count` windows; absent windows have a doubt of 1."""
+    return 1.0 - product ** (1.0 / count)
 
 
 def thresholds_of(labels: Sequence[str], settings: DetectorSettings) -> np.ndarray:

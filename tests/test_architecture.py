@@ -24,16 +24,16 @@ ARROWS = {
     "devices": ("", "cpu device gpu npu npu_adapter optimizer session"),
     "runs": ("data devices models sound", "checkpoint"),
     "workers": ("devices", "collective"),
-    "classifiers": ("data devices models pretrained runs sound", "checkpoint frozen_graph saved_model"),
+    "classifiers": ("data devices models pretrained runs sound toolchain", "checkpoint frozen_graph saved_model"),
     "training": (
         "classifiers data devices export models runs sound workers",
         "averages diagnostics folds loop losses starting_weights teachers tensorboard tensors training_graph "
         "training_session",
     ),
     "export": (
-        "classifiers data devices models runs sound",
-        "c_kit arena folded_graph frozen_graph layers model om onnx pb pb_features reference saved_model tables tflite "
-        "tflite_file tflite_int8 toolchain",
+        "classifiers data detector devices models runs sound toolchain",
+        "c_kit arena detector folded_graph frozen_graph layers model om onnx pb pb_features reference saved_model "
+        "tables tflite tflite_file tflite_int8",
     ),
     "boards": ("", ""),
     "evaluation": ("classifiers data detector listening models runs sound workers", ""),
@@ -46,6 +46,7 @@ ARROWS = {
     "model_card": ("pretrained sound", ""),
     "pretrained": ("", ""),
     "detector": ("", ""),
+    "toolchain": ("", ""),
     "listening": ("classifiers sound", ""),
     "listen": ("detector listening sound", ""),
     "doctor": ("devices workers", ""),

@@ -1,4 +1,5 @@
 """The C kit: its integers are those of TensorFlow Lite, its features those of Python, on this machine and emulated."""
+import concurrent.futures
 import json
 import os
 import re
@@ -8,19 +9,25 @@ import wave
 
 import numpy as np
 import pytest
+import soundfile
 import tensorflow.compat.v1 as tf
+from click.testing import CliRunner
+from hypothesis import given, settings as hypothesis_settings, strategies as st
 from test_features import speech  # noqa: F401  (a fixture)
 from test_train import data  # noqa: F401  (a fixture)
 
-from kwscli import models
+from kwscli import classifiers, models, toolchain
+from kwscli.classifiers.c_kit import Kit
+from kwscli.cli import cli
+from kwscli.detector import Detector
 from kwscli.devices import session
 from kwscli.errors import KwsError
-from kwscli.export import c_kit, frozen_graph, tflite, tflite_int8
-from kwscli.export.c_kit import arena, layers, model, reference, tables, tflite_file, toolchain
+from kwscli.export import c_kit, freeze as freezing, frozen_graph, tflite, tflite_int8
+from kwscli.export.c_kit import arena, detector, layers, model, reference, tables, tflite_file
 from kwscli.labels import labels_of
 from kwscli.models import network
 from kwscli.runs import run_directory
-from kwscli.settings import DataSettings, TrainSettings
+from kwscli.settings import DataSettings, DetectorSettings, TrainSettings
 from kwscli.sound import audio
 from kwscli.sound.feature_settings import FeatureSettings
 from kwscli.sound.features import features as features_of
@@ -59,8 +66,7 @@ FEATURES = {
 NO_NETWORK = """
 #include "kws_model.h"
 
-const char *const kws_labels[] = {"a", "b"};
-
+%s
 void kws_model_run(int8_t *arena)
 {
     (void)arena;
@@ -108,12 +114,20 @@ def int8_network(name):
     """(content of a .tflite file, description, features [n, values] int8) of a network with random weights."""
     size, features = NETWORKS[name]
     description = description_of(name.split(",")[0], size, **features)
-    rng, gain = np.random.RandomState(1), 30 if name.startswith(("ds", "bc")) else 1  # averages differ little
-    shape = (1,) + description.features.shape
+    rng, (frames, channels) = np.random.RandomState(1), description.features.shape
+    values = (rng.normal(0, 3, (16, 1, channels)) + rng.normal(0, 1, (16, frames, channels))).astype(np.float32)
+    content = random_network(description, values, normalised="normalised" in name)
+    return content, description, reference.quantized(values, tflite_file.read(content))
+
+
+def random_network(description, values, normalised=False):
+    """The content of a .tflite file with random weights, whose scales fit features [n, frames, channels]."""
+    rng, shape = np.random.RandomState(1), (1,) + description.features.shape
+    gain = 30 if description.architecture.startswith(("ds", "bc")) else 1  # averages differ little
 
     def input_of(settings):
         x = frozen_graph.features_input(settings)
-        if "normalised" in name:
+        if normalised:
             x = (tf.reshape(x, shape) - rng.uniform(-1, 1, shape[2:]).astype(np.float32)) * np.float32(0.5)
         return x
 
@@ -130,16 +144,13 @@ def int8_network(name):
         opened.run(start)
         opened.run(offsets)
         graph_def = tf.graph_util.convert_variables_to_constants(opened, graph.as_graph_def(), ["labels_softmax"])
-    frames, channels = description.features.shape
-    values = (rng.normal(0, 3, (16, 1, channels)) + rng.normal(0, 1, (16, frames, channels))).astype(np.float32)
-    content = tflite_int8._converted(graph_def, values, description)
-    return content, description, reference.quantized(values, tflite_file.read(content))
+    return tflite_int8._converted(graph_def, values, description)
 
 
 def write_kit(folder, content, description):
     """Everything but the test vectors."""
     shutil.copytree(c_kit.SOURCES, str(folder))
-    made = model.model_of(content, description.labels, description.features)
+    made = model.model_of(content, description)
     for name, text in (
         ("kws_model.h", made.header), ("kws_model.c", made.source),
         ("kws_tables.h", tables.source(description.features)),
@@ -156,7 +167,7 @@ def small(tmp_path_factory):
     clip = noise(description.features, 15)[0]
     of_clip = features_of(clip[np.newaxis] / np.float32(32768), description.features)
     features = np.concatenate([reference.quantized(of_clip, tflite_file.read(content)), features])
-    with toolchain.Kit(folder) as kit:
+    with Kit(folder) as kit:
         scores = kit.run(features)
     c_kit._write(folder, "test_vectors.h", model.vectors(features[:5], scores[:5], clip))
     return folder, features, scores
@@ -184,7 +195,7 @@ def test_the_integers_are_those_of_tensorflow_lite(name, tmp_path):
         pytest.skip(str(error))
     wanted = reference.of(content)
     scores = wanted.scores(features)
-    with toolchain.Kit(write_kit(tmp_path / "kit", content, description)) as kit:
+    with Kit(write_kit(tmp_path / "kit", content, description)) as kit:
         found = kit.run(features)
     assert len(np.unique(scores, axis=0)) > 1
     if wanted.exact:
@@ -205,19 +216,16 @@ def test_an_operator_without_a_kernel_is_named():
         layers.calls_of(tflite_file.Network([tflite_file.Operator("operator 83", {}, [], [])], None, None))
 
 
-def features_kit(folder, settings):
+def features_kit(folder, settings, labels=("_silence_", "b"), rules=None):
     """A kit of any network with these features."""
     shutil.copytree(c_kit.SOURCES, str(folder))
-    names = {
-        "LABEL_COUNT": 2, "SAMPLE_RATE": settings.sample_rate, "CLIP_SAMPLES": settings.clip_samples,
-        "WINDOW_SAMPLES": settings.window_size_samples, "STRIDE_SAMPLES": settings.window_stride_samples,
-        "FFT_LENGTH": tables.fft_length(settings), "WORK_VALUES": tables.work_values(settings),
-        "FRAME_COUNT": settings.frame_count, "CHANNEL_COUNT": settings.channel_count, "INPUT_SCALE": 0.5,
-        "INPUT_ZERO": 3, "ARENA_BYTES": settings.feature_count, "INPUT_OFFSET": 0, "OUTPUT_OFFSET": 0,
-    }
-    macros = "".join("#define KWS_%s %s\n" % one for one in names.items())
-    c_kit._write(str(folder), "kws_model.h", model._HEADER % macros)
-    c_kit._write(str(folder), "kws_model.c", NO_NETWORK)
+    rules = rules or detector.rules_of(labels, settings, DetectorSettings(stride_ms=100.0))
+    header = model.header_of(
+        labels, settings, rules, INPUT_SCALE=0.5, INPUT_ZERO=3, ARENA_BYTES=settings.feature_count, INPUT_OFFSET=0,
+        OUTPUT_OFFSET=0,
+    )
+    c_kit._write(str(folder), "kws_model.h", header)
+    c_kit._write(str(folder), "kws_model.c", NO_NETWORK % model.constants_of(labels, rules))
     c_kit._write(str(folder), "kws_tables.h", tables.source(settings))
     return str(folder)
 
@@ -228,25 +236,25 @@ def test_the_features_are_those_of_python(features, tmp_path):
     settings = FeatureSettings(**features)
     folder, clips = features_kit(tmp_path / "kit", settings), noise(settings, 6)
     wanted = features_of(clips / np.float32(32768), settings)
-    with toolchain.Kit(folder) as kit:
+    with Kit(folder) as kit:
         np.testing.assert_allclose(kit.features(clips), wanted, atol=5e-4)
-    with toolchain.Kit(folder, ["-DKWS_REAL=double"], np.float64) as kit:
+    with Kit(folder, ["-DKWS_REAL=double"], np.float64) as kit:
         np.testing.assert_allclose(kit.features(clips), wanted, atol=1e-4)
 
 
 @needs_compiler
-@pytest.mark.parametrize("features, tolerance", [
-    ({}, 5e-4),
-    ({"features": "log_mel", "upper_edge_hertz": 8000.0}, 2e-3),  # of bands that are almost silent
+@pytest.mark.parametrize("features", [
+    {},
+    {"features": "log_mel", "upper_edge_hertz": 8000.0},
 ], ids=["mfcc", "log_mel"])
-def test_the_features_are_those_of_python_on_real_speech(features, tolerance, speech, tmp_path):  # noqa: F811
+def test_the_features_are_those_of_python_on_real_speech(features, speech, tmp_path):  # noqa: F811
     settings = FeatureSettings(**features)
     clips = audio.to_int16(speech)
     wanted = features_of(clips / np.float32(32768), settings)
     folder = features_kit(tmp_path / "kit", settings)
-    with toolchain.Kit(folder) as kit:
-        np.testing.assert_allclose(kit.features(clips), wanted, atol=tolerance)
-    with toolchain.Kit(folder, ["-DKWS_REAL=double"], np.float64) as kit:
+    with Kit(folder) as kit:
+        np.testing.assert_allclose(kit.features(clips), wanted, atol=5e-4)
+    with Kit(folder, ["-DKWS_REAL=double"], np.float64) as kit:
         np.testing.assert_allclose(kit.features(clips), wanted, atol=1e-4)
 
 
@@ -272,7 +280,7 @@ def test_samples_may_come_in_any_portions(features, block, tmp_path):
     )
     assert frames.value == settings.frame_count + 3
     last = samples[3 * settings.window_stride_samples :][np.newaxis]
-    with toolchain.Kit(folder) as kit:
+    with Kit(folder) as kit:
         batch = np.clip(np.round(kit.features(last)[0] / np.float32(0.5)) + 3, -128, 127).astype(np.int8)
     np.testing.assert_array_equal(found, batch)
 
@@ -306,6 +314,84 @@ def test_another_file_than_a_wav_file_is_refused(small, content, tmp_path):
     assert done.returncode == 1 and b"not a 16-bit mono WAV file at 16000 samples per second" in done.stdout
 
 
+# Settings of the detector with few and many windows, with thresholds that scores of n/256 reach exactly, and with fewer
+# windows in the time than must count.
+DETECTORS = {
+    "defaults": {},
+    "one window": {"threshold": 0.5, "minimum_windows": 1, "smoothing_ms": 0.0, "suppression_ms": 0.0},
+    "exact squares": {"threshold": 0.75, "suppression_ms": 240.0},
+    "exact cubes": {"threshold": 0.5, "minimum_windows": 3, "smoothing_ms": 1000.0, "suppression_ms": 1000.0},
+    "six of eight": {"threshold": 0.3, "minimum_windows": 6, "smoothing_ms": 1700.0, "suppression_ms": 0.0},
+    "three of two": {"threshold": 0.6, "minimum_windows": 3, "smoothing_ms": 240.0, "thresholds": ("no=0.8",)},
+    "never": {"threshold": 1.0},
+    "always": {"threshold": 0.0, "suppression_ms": 0.0},
+    "short steps": {"stride_ms": 20.0, "threshold": 0.8, "minimum_windows": 5},
+}
+SPOTTED = ("_silence_", "_unknown_", "yes", "no")
+
+
+def detectors_of(folder, **chosen):
+    """(a function that detects in C, one that detects in Python): scores [n, 4] int8 -> [(window, keyword)], scores."""
+    import ctypes
+
+    features, settings = FeatureSettings(), DetectorSettings(**chosen)
+    rules = detector.rules_of(SPOTTED, features, settings)
+    path = features_kit(folder / "kit", features, SPOTTED, rules)
+    library = ctypes.CDLL(toolchain.build(
+        path, str(folder / "detector.so"), toolchain.host_compiler() + ["-shared", "-fPIC"],
+        ("kws_detector.c", "kws_model.c"),
+    ))
+
+    def in_c(rows):
+        state, found, score = np.zeros(10000, np.int32), [], ctypes.c_float()
+        for window, row in enumerate(np.ascontiguousarray(rows)):
+            label = library.kws_detect(
+                ctypes.c_void_p(state.ctypes.data), ctypes.c_void_p(row.ctypes.data), ctypes.byref(score)
+            )
+            if label >= 0:
+                found.append((window, SPOTTED[label], score.value))
+        return [one[:2] for one in found], [one[2] for one in found]
+
+    def in_python(rows):
+        times = np.arange(len(rows)) * rules.stride_frames * features.window_stride_ms
+        found = Detector(SPOTTED, settings).feed(times, (rows.astype(np.float32) + 128) / 256)
+        windows = [int(round(one.time_ms / rules.stride_frames / features.window_stride_ms)) for one in found]
+        return list(zip(windows, [one.keyword for one in found])), [one.score for one in found]
+
+    return in_c, in_python
+
+
+@needs_compiler
+@pytest.mark.parametrize("name", DETECTORS)
+def test_the_detections_are_those_of_kws_listen(name, tmp_path):
+    """The windows and keywords are equal; a score is within the rounding of a 32-bit float."""
+    in_c, in_python = detectors_of(tmp_path, **DETECTORS[name])
+    edges = st.sampled_from([-128, -65, -64, -63, -1, 0, 1, 63, 64, 65, 101, 102, 103, 126, 127])
+
+    def compare(rows):
+        (found, scores), (wanted, wanted_scores) = in_c(rows), in_python(rows)
+        assert found == wanted
+        np.testing.assert_allclose(scores, wanted_scores, rtol=0, atol=1e-6)
+        return found
+
+    @hypothesis_settings(deadline=None)
+    @given(st.lists(st.tuples(*[st.one_of(edges, st.integers(-128, 127))] * 4), min_size=1, max_size=40))
+    def any_scores(rows):
+        compare(np.array(rows, np.int8))
+
+    any_scores()
+    found = compare(np.floor(255.9 * np.random.RandomState(0).beta(0.3, 0.6, (5000, 4)) - 128).astype(np.int8))
+    if name in ("never", "always"):  # or once per keyword, whose scores are never below the threshold
+        assert len(found) == (0 if name == "never" else 2)
+    else:
+        assert len(found) > 100
+
+
+def test_more_windows_than_the_kit_multiplies_are_refused():
+    with pytest.raises(KwsError, match="counts at most 6 windows, and model.json has minimum_windows 7; lower it"):
+        detector.rules_of(SPOTTED, FeatureSettings(), DetectorSettings(minimum_windows=7, smoothing_ms=5000.0))
+
+
 @needs_compiler
 @needs_emulator
 @pytest.mark.parametrize("core", ["m4", "m7"])
@@ -321,13 +407,44 @@ def test_an_emulated_microcontroller_gives_the_same_bytes(small, a_wav, core, tm
     assert wav == host_output(folder, str(tmp_path / "kws"), [a_wav]).splitlines()
 
 
+@pytest.fixture(scope="module")
+def a_run(data, tmp_path_factory):  # noqa: F811
+    """A network that tells low tones from high ones, with a detector that hears most of them."""
+    path = tmp_path_factory.mktemp("run") / "run"
+    result = CliRunner().invoke(cli, [
+        "train", "--data-path", data, "--train-dir", str(path), "--wanted_words", "low,high", "--model_size_info",
+        *"2 8 10 4 2 2 8 3 3 1 1".split(), "--how_many_training_steps", "80", "--learning_rate", "0.01", "--batch_size",
+        "20", "--eval_step_interval", "80",
+    ], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    description = json.loads((path / "model.json").read_text())
+    description["detector"].update(stride_ms=200.0, threshold=0.4)
+    (path / "model.json").write_text(json.dumps(description))
+    return path
+
+
+@pytest.fixture(scope="module")
+def a_kit(a_run, tmp_path_factory):
+    """Its kit."""
+    return freezing.freeze(str(a_run), str(tmp_path_factory.mktemp("kit") / "tones"), formats=["c"])[0].path
+
+
+@pytest.fixture(scope="module")
+def a_stream(data, tmp_path_factory):  # noqa: F811
+    """A WAV file of 20.3 s: a tone every 1.5 s, in noise."""
+    path, rng = str(tmp_path_factory.mktemp("stream") / "stream.wav"), np.random.RandomState(0)
+    samples = 0.005 * rng.randn(324800)
+    for number, start in enumerate(range(0, 20 * 16000 - 16000, 24000)):
+        word = ("low", "high")[rng.randint(2)]
+        clip = soundfile.read(os.path.join(data, word, sorted(os.listdir(os.path.join(data, word)))[number]))[0]
+        samples[start : start + len(clip)] += clip
+    soundfile.write(path, samples, 16000, subtype="PCM_16")
+    return path
+
+
 @needs_compiler
-def test_the_whole_path(data, kws, tmp_path):  # noqa: F811
-    trained = kws("train", "--data-path", data, "--train-dir", tmp_path / "run", "--wanted_words", "low,high",
-                  "--model_size_info", *"2 8 10 4 2 2 8 3 3 1 1".split(), "--how_many_training_steps", "20",
-                  "--learning_rate", "0.01", "--batch_size", "20", "--eval_step_interval", "20")
-    assert trained.exit_code == 0, trained.stderr
-    frozen = kws("freeze", "--checkpoint", tmp_path / "run", "--format", "c", "--output", tmp_path / "kit")
+def test_the_whole_path(a_run, kws, tmp_path):
+    frozen = kws("freeze", "--checkpoint", a_run, "--format", "c", "--output", tmp_path / "kit")
     assert frozen.exit_code == 0, frozen.stderr
     folder = tmp_path / "kit_c"
     assert frozen.stdout.startswith("%s  16-bit samples -> scores, in C, " % folder)
@@ -336,15 +453,106 @@ def test_the_whole_path(data, kws, tmp_path):  # noqa: F811
     assert "equal" in host_output(str(folder), str(tmp_path / "kws"))
 
     # The same command replaces the kit, but not a folder that holds something else.
+    again = kws("freeze", "--checkpoint", a_run, "--format", "c", "--output", tmp_path / "kit")
+    assert again.exit_code == 0, again.stderr
     before = sorted(os.listdir(str(folder)))
     (folder / "mine.c").write_text("int x;")
-    refused = kws("freeze", "--checkpoint", tmp_path / "run", "--format", "c", "--output", tmp_path / "kit")
+    refused = kws("freeze", "--checkpoint", a_run, "--format", "c", "--output", tmp_path / "kit")
     assert refused.exit_code == 1
     assert refused.stderr.splitlines()[-1] == (
         "Error: %s holds files that kws did not write, such as mine.c; choose another --output" % folder
     )
     assert sorted(os.listdir(str(folder))) == sorted(before + ["mine.c"])
     assert {name for name in os.listdir(str(tmp_path)) if name.startswith(".")} <= {".cache"}
+
+
+def heard_by(printed):
+    """[(milliseconds, keyword)] and scores of what the program prints about a stream."""
+    found = re.findall(r" at (\d+) ms: (\w+), score (\d+)/1000$", printed, re.M)
+    return [(int(time), keyword) for time, keyword, _ in found], [int(score) / 1000 for _, _, score in found]
+
+
+@needs_compiler
+def test_the_program_hears_in_a_stream_what_kws_listen_hears(a_kit, a_stream, kws, tmp_path):
+    """kws listen has the same scores: those of the kit for each window as a clip."""
+    result = kws("listen", a_stream, "--checkpoint", a_kit, "--json")
+    assert result.exit_code == 0, result.stderr
+    wanted = [json.loads(line) for line in result.stdout.splitlines()]
+    flags = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
+    printed = host_output(a_kit, str(tmp_path / "kws"), ["--listen", a_stream], flags)
+    heard, scores = heard_by(printed)
+    assert heard == [(round(1000 * one["time"]), one["keyword"]) for one in wanted]
+    np.testing.assert_allclose(scores, [one["score"] for one in wanted], rtol=0, atol=0.00051)  # three digits
+    assert len(heard) >= 3
+
+    samples = soundfile.read(a_stream, dtype="int16")[0].astype("<i2").tobytes()
+    piped = subprocess.run([str(tmp_path / "kws"), "--listen", "-"], input=samples, stdout=subprocess.PIPE, check=True)
+    assert heard_by(piped.stdout.decode()) == (heard, scores)
+
+
+@needs_compiler
+@needs_emulator
+def test_an_emulated_microcontroller_hears_the_same(a_kit, a_stream, tmp_path):
+    emulated = toolchain.emulated(a_kit, toolchain.CORES["m4"], ["--listen", a_stream])
+    assert emulated == host_output(a_kit, str(tmp_path / "kws"), ["--listen", a_stream])
+
+
+@needs_compiler
+def test_a_kit_is_a_model_of_its_own(a_kit, a_run, a_wav, data, kws, tmp_path):  # noqa: F811
+    """Its scores are those that its own program prints, whatever number of threads asks for them."""
+    here = str(shutil.copytree(a_kit, str(tmp_path / "copy")))
+    printed = host_output(here, str(tmp_path / "kws"), [a_wav]).splitlines()
+    wanted = [[int(one) for one in re.findall(r"(\d+)/256", line)] for line in printed]
+    samples = soundfile.read(a_wav, dtype="float32")[0]
+    clips = np.pad(samples, (0, 48000 - len(samples)), "constant").reshape(3, 16000)
+    with classifiers.open(here) as opened, concurrent.futures.ThreadPoolExecutor(4) as pool:
+        assert opened.format == "c" and opened.detector.threshold == 0.4
+        for scores in pool.map(opened.scores, 20 * [clips]):
+            np.testing.assert_array_equal(scores * 256, wanted)
+    rows = json.loads(kws("eval", a_run, here, "--json").stdout)
+    assert [row["format"] for row in rows] == ["checkpoint", "c"] and rows[1]["agreement"] > 0.9
+    clip = os.path.join(data, "low", os.listdir(os.path.join(data, "low"))[0])
+    assert json.loads(kws("label", clip, "--checkpoint", here, "--json").stdout)[0]["label"] == "low"
+
+
+@pytest.mark.parametrize("name, change, message", [
+    ("kws_model.c", lambda text: text[: len(text) // 2], "kws_model.c is not as kws freeze wrote it: it is cut off"),
+    ("model.json", lambda text: text.replace("high", "higher"), "model.json is not as kws freeze wrote it"),
+    ("SHA256SUMS", lambda text: "", "is not as kws freeze wrote it"),
+    ("SHA256SUMS", None, "is not a whole C kit: there is no .*SHA256SUMS; freeze or copy it again"),
+    ("kws_features.c", None, "is not a whole C kit: there is no .*kws_features.c; freeze or copy it again"),
+    pytest.param("kws_nn.c", lambda text: text[: len(text) // 2], "failed: .*kws_nn.c:", marks=needs_compiler),
+    pytest.param("kws_nn.c", lambda text: "typedef int none;", "cannot be loaded: .*kws_", marks=needs_compiler),
+])
+def test_a_damaged_kit_is_an_error_of_one_line(a_kit, name, change, message, kws, tmp_path):
+    shutil.copytree(a_kit, str(tmp_path / "kit"))
+    path = tmp_path / "kit" / name
+    if change:
+        path.write_text(change(path.read_text()))
+    else:
+        path.unlink()
+    result = kws("label", "--checkpoint", tmp_path / "kit", "x.wav")
+    assert result.exit_code == 1 and re.match("Error: .*" + message, result.stderr), result.stderr
+    assert len(result.stderr.splitlines()) == 1
+
+
+@needs_compiler
+def test_a_kit_may_have_kernels_of_the_user(a_kit, tmp_path):
+    shutil.copytree(a_kit, str(tmp_path / "kit"))
+    with open(str(tmp_path / "kit" / "kws_nn.c"), "a") as file:
+        file.write("/* faster */\n")
+    with classifiers.open(str(tmp_path / "kit")) as opened:
+        assert opened.scores(np.zeros((1, 16000), np.float32)).shape == (1, 4)
+
+
+def test_a_kit_needs_a_compiler(a_kit, kws, tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("CC", raising=False)
+    result = kws("label", "--checkpoint", a_kit, "x.wav")
+    assert result.exit_code == 1 and result.stderr == (
+        "Error: %s is C code, and no C compiler (cc, gcc, clang) is in $PATH; "
+        "install one, or name the same network in a .tflite file\n" % a_kit
+    )
 
 
 @pytest.fixture
@@ -433,7 +641,7 @@ def test_activations_share_memory_only_when_they_may():
 
 def test_ds_cnn_s_needs_no_more_than_its_two_largest_tensors():
     content, description, _ = int8_network("ds_cnn")
-    made = model.model_of(content, description.labels, description.features)
+    made = model.model_of(content, description)
     # The input of the first depthwise convolution and its output; three convolutions, see NETWORKS.
     assert made.arena_bytes <= 25 * 10 * 9 + 13 * 5 * 9 + 8
 

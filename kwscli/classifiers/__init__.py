@@ -1,8 +1,8 @@
 """A model file of any kind -> a `Classifier`, which knows its labels and features and scores clips.
 
-To add a kind, write a module with a function open_model(path, labels_path) -> Classifier and put its suffix below. If a
-training can start with the weights in such a file, add functions weights(path) -> Weights, and
-description_of(path) -> its Description, or None if it does not hold one.
+To add a kind, write a module with a function open_model(path, labels_path) -> Classifier and put its suffix below, or
+the name of a file that only such a folder holds. If a training can start with the weights in it, add functions
+weights(path) -> Weights, and description_of(path) -> its Description, or None if it does not hold one.
 """
 import importlib
 import os
@@ -22,7 +22,10 @@ BY_SUFFIX = {
     ".onnx": "kwscli.classifiers.onnx",
     ".om": "kwscli.classifiers.om",
 }
-SAVED_MODEL, SAVED_MODEL_FILE = "kwscli.classifiers.saved_model", "saved_model.pb"
+BY_FILE_IN_FOLDER = {
+    "saved_model.pb": "kwscli.classifiers.saved_model",
+    "kws_model.h": "kwscli.classifiers.c_kit",
+}
 OTHERWISE = "kwscli.classifiers.checkpoint"
 
 
@@ -116,14 +119,16 @@ def detector_writer(path: str) -> Callable[[DetectorSettings], None]:
 
 
 def is_exported(path: str) -> bool:
-    """Whether a path names a model file, or a folder of TensorFlow's SavedModel."""
+    """Whether a path names a model file or folder that `kws freeze` or another tool wrote."""
     return _module_name_of(path) != OTHERWISE
 
 
 def _module_name_of(path):
     if os.path.isdir(path):
-        return SAVED_MODEL if os.path.exists(os.path.join(path, SAVED_MODEL_FILE)) else OTHERWISE
-    return next((module for suffix, module in BY_SUFFIX.items() if path.endswith(suffix)), OTHERWISE)
+        found = (module for name, module in BY_FILE_IN_FOLDER.items() if os.path.exists(os.path.join(path, name)))
+    else:
+        found = (module for suffix, module in BY_SUFFIX.items() if path.endswith(suffix))
+    return next(found, OTHERWISE)
 
 
 def _module_of(path):
@@ -133,7 +138,7 @@ def _module_of(path):
         raise KwsError(
             "%s is not a model that kws knows" % path,
             "name a run directory, a checkpoint, a folder with a %s, or a file that ends in %s"
-            % (SAVED_MODEL_FILE, ", ".join(BY_SUFFIX)),
+            % (" or ".join(BY_FILE_IN_FOLDER), ", ".join(BY_SUFFIX)),
         )
     with imports.guarded():  # TensorFlow takes seconds
         return importlib.import_module(name)

@@ -108,13 +108,13 @@ def _write_checked(stem, name, description, original, clips, all_or_nothing):
         is_folder = getattr(module, "FOLDER", False)
         part = this_one.enter_context(files.replacing_folder(path) if is_folder else files.replacing_path(path))
         module.write(part, description, original.path)
-        if is_folder:
-            _check_replaceable(path, part)
         if hasattr(module, "check"):
             difference, line = module.check(part, description, original, clips)
         else:
             difference = checks.difference(part, original, clips)
             line = checks.agreement(path, difference)
+        if is_folder:
+            _check_replaceable(path, part)
         size = files.size_of(part)
         all_or_nothing.push(this_one.pop_all())
     return Exported(path, name, module.SUMMARY, size, difference, line, "")

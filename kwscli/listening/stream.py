@@ -4,7 +4,6 @@ from typing import Any
 import numpy as np
 
 from ..classifiers.classifier import BATCH
-from ..errors import KwsError
 from ..sound.features import features_of_frames
 
 
@@ -17,15 +16,9 @@ class WindowScores:
 
     def __init__(self, classifier: Any, stride_ms: float) -> None:
         settings = classifier.features
-        frame_stride = settings.window_stride_samples
         self._classifier, self._settings = classifier, settings
-        stride_frames = max(1, int(round(stride_ms * settings.sample_rate / 1000 / frame_stride)))
-        self.stride_samples = stride_frames * frame_stride
-        if self.stride_samples > settings.clip_samples:
-            raise KwsError(
-                "--stride-ms %g is longer than the window of %d ms" % (stride_ms, settings.clip_duration_ms),
-                "choose a shorter one, so that no sound is between two windows",
-            )
+        stride_frames = settings.stride_frames(stride_ms)
+        self.stride_samples = stride_frames * settings.window_stride_samples
         self._samples = _Waiting(np.zeros(0, np.float32))  # of frames to come
         # A row is a frame, or a sample for a graph that takes clips.
         if classifier.takes_features:

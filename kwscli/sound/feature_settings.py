@@ -96,6 +96,16 @@ class FeatureSettings:
         """Values per clip."""
         return self.frame_count * self.channel_count
 
+    def stride_frames(self, stride_ms: float) -> int:
+        """The time from one window of a stream to the next, rounded to whole frames, at least one."""
+        frames = max(1, int(round(stride_ms * self.sample_rate / 1000 / self.window_stride_samples)))
+        if frames * self.window_stride_samples > self.clip_samples:
+            raise KwsError(
+                "--stride-ms %g is longer than the window of %d ms" % (stride_ms, self.clip_duration_ms),
+                "choose a shorter one, so that no sound is between two windows",
+            )
+        return frames
+
 
 def chosen(flags: Dict[str, Any], published: Dict[str, Any]) -> FeatureSettings:
     """The settings that flags {name: value or None} ask for, over those of a published network, over the defaults."""

@@ -10,6 +10,8 @@ from typing import Tuple
 
 import numpy as np
 
+from ... import toolchain
+from ...classifiers import c_kit
 from ...classifiers.classifier import Classifier
 from ...errors import KwsError, Unavailable
 from ...labels import write_labels
@@ -18,7 +20,7 @@ from ...runs.run_directory import LABELS
 from ...sound import audio
 from ...sound.features import features as features_of
 from .. import tflite_int8
-from . import model, reference, tables, tflite_file, toolchain
+from . import model, reference, tables, tflite_file
 
 SUFFIX = "_c"
 SUMMARY = "16-bit samples -> scores, in C"
@@ -40,7 +42,7 @@ def write(path: str, description: Description, prefix: str) -> None:
         )
     network = os.path.join(path, NETWORK)
     tflite_int8.write(network, description, prefix)
-    made = model.model_of(_content(path), description.labels, description.features)
+    made = model.model_of(_content(path), description)
     for name in os.listdir(SOURCES):
         shutil.copyfile(os.path.join(SOURCES, name), os.path.join(path, name))
     for name, text in (
@@ -51,6 +53,7 @@ def write(path: str, description: Description, prefix: str) -> None:
     ):
         _write(path, name, text)
     write_labels(os.path.join(path, LABELS), description.labels)
+    c_kit.seal(path)
 
 
 def check(path: str, description: Description, original: Classifier, clips: np.ndarray) -> Tuple[float, str]:
@@ -65,7 +68,7 @@ def check(path: str, description: Description, original: Classifier, clips: np.n
     wanted = reference.of(content)
     scores = wanted.scores(features)
     if toolchain.compiler():
-        with toolchain.Kit(path) as kit:
+        with c_kit.Kit(path) as kit:
             found = kit.run(features)
         agreed = _compared(found, scores, wanted)
         scores = found
@@ -98,7 +101,7 @@ def _sizes(path, machine, command, size):
     arena = toolchain.numbers_of(path)["ARENA_BYTES"]
     return (
         "Flash on {}: {:,} bytes of network, {:,} of tables for the features, {:,} of code. "
-        "RAM: {:,} bytes of activations, {:,} of buffers."
+        "RAM: {:,} bytes of activations, {:,} of samples, features and the detector."
     ).format(machine, sizes.weights, sizes.tables, sizes.code, arena, sizes.state - arena)
 
 

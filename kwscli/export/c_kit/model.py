@@ -5,9 +5,10 @@ from typing import Any, List, NamedTuple, Sequence, Union
 import numpy as np
 
 from ...errors import KwsError
+from ...runs.description import Description
 from ...sound.feature_settings import FeatureSettings
 from ...sound.features import fft_length
-from . import arena, layers, tables, tflite_file
+from . import arena, detector, layers, tables, tflite_file
 
 _TYPES = {"int8": "int8_t", "int32": "int32_t"}
 _HEADER = """/* The network: what it takes and gives. Made by kws freeze. */
@@ -24,6 +25,11 @@ extern const char *const kws_labels[KWS_LABEL_COUNT];
  * KWS_INPUT_SCALE * (integer - KWS_INPUT_ZERO), and a score is (integer + 128) / 256. */
 void kws_model_run(int8_t *arena);
 
+/* How kws_listen finds keywords, see kws_detector.c. Per label: the largest product of its KWS_DOUBTS smallest doubts
+ * that is a detection, in 1 / 256^KWS_DOUBTS; and its threshold, in 1 / 256, rounded up. */
+extern const uint64_t kws_doubt_limits[KWS_LABEL_COUNT];
+extern const int16_t kws_thresholds[KWS_LABEL_COUNT];
+
 #endif
 """
 
@@ -37,39 +43,64 @@ class Model(NamedTuple):
     macs: int
 
 
-def model_of(content: bytes, labels: Sequence[str], settings: FeatureSettings) -> Model:
+def model_of(content: bytes, description: Description) -> Model:
     """The C source of the network in the content of a .tflite file."""
-    network = tflite_file.read(content)
+    network, labels, settings = tflite_file.read(content), description.labels, description.features
     if fft_length(settings) < 4:
         raise KwsError("the C kit needs windows of at least 3 samples", "train with a longer --window-size-ms")
+    rules = detector.rules_of(labels, settings, description.detector)
     calls = layers.calls_of(network)
     planned = arena.plan(network, calls)
-    names = {
-        "LABEL_COUNT": len(labels),
-        "SAMPLE_RATE": settings.sample_rate,
-        "CLIP_SAMPLES": settings.clip_samples,
-        "WINDOW_SAMPLES": settings.window_size_samples,
-        "STRIDE_SAMPLES": settings.window_stride_samples,
-        "FFT_LENGTH": fft_length(settings),
-        "WORK_VALUES": tables.work_values(settings),
-        "FRAME_COUNT": settings.frame_count,
-        "CHANNEL_COUNT": settings.channel_count,
-        "INPUT_SCALE": repr(float(network.input.scale)),
-        "INPUT_ZERO": "(%d)" % network.input.zero_point,
-        "ARENA_BYTES": planned.size,
-        "INPUT_OFFSET": planned.offsets[network.input.index],
-        "OUTPUT_OFFSET": planned.offsets[network.output.index],
-    }
-    macros = "".join("#define KWS_%s %s\n" % one for one in names.items())
-    body = _Writer(planned).body(calls)
-    labels_text = tables.lines(_string(label) for label in labels)
+    header = header_of(
+        labels, settings, rules,
+        INPUT_SCALE=repr(float(network.input.scale)),
+        INPUT_ZERO="(%d)" % network.input.zero_point,
+        ARENA_BYTES=planned.size,
+        INPUT_OFFSET=planned.offsets[network.input.index],
+        OUTPUT_OFFSET=planned.offsets[network.output.index],
+    )
     source = (
         "/* The weights of the network and its layers in their order. Made by kws freeze. */\n"
-        '#include "kws_model.h"\n\n#include "kws_nn.h"\n\n'
-        "const char *const kws_labels[KWS_LABEL_COUNT] = {\n%s};\n\n%s" % (labels_text, body)
+        '#include "kws_model.h"\n\n#include "kws_nn.h"\n\n%s\n%s'
+        % (constants_of(labels, rules), _Writer(planned).body(calls))
     )
     macs = sum(call.macs for call in calls if isinstance(call, layers.Call))
-    return Model(_HEADER % macros, source, planned.size, macs)
+    return Model(header, source, planned.size, macs)
+
+
+def header_of(labels: Sequence[str], settings: FeatureSettings, rules: detector.Rules, **network: Any) -> str:
+    """The content of kws_model.h. network: the numbers of the network, by their names."""
+    numbers = dict(
+        LABEL_COUNT=len(labels),
+        SAMPLE_RATE=settings.sample_rate,
+        CLIP_SAMPLES=settings.clip_samples,
+        WINDOW_SAMPLES=settings.window_size_samples,
+        STRIDE_SAMPLES=settings.window_stride_samples,
+        FFT_LENGTH=fft_length(settings),
+        WORK_VALUES=tables.work_values(settings),
+        FRAME_COUNT=settings.frame_count,
+        CHANNEL_COUNT=settings.channel_count,
+        CLIP_STRIDE_FRAMES=rules.stride_frames,
+        CLIP_STRIDE_SAMPLES=rules.stride_frames * settings.window_stride_samples,
+        SMOOTHING_WINDOWS=rules.windows,
+        MINIMUM_WINDOWS=rules.minimum_windows,
+        DOUBTS=rules.doubts,
+        SUPPRESSED_WINDOWS=rules.suppressed,
+        **network
+    )
+    return _HEADER % "".join("#define KWS_%s %s\n" % one for one in numbers.items())
+
+
+def constants_of(labels: Sequence[str], rules: detector.Rules) -> str:
+    """The labels, and what the detector compares."""
+    return "".join(
+        "const %s[KWS_LABEL_COUNT] = {\n%s};\n" % (declaration, tables.lines(values))
+        for declaration, values in (
+            ("char *const kws_labels", map(_string, labels)),
+            ("uint64_t kws_doubt_limits", map("{}ULL".format, rules.limits)),
+            ("int16_t kws_thresholds", map(str, rules.thresholds)),
+        )
+    )
 
 
 class _Writer:

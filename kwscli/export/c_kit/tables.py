@@ -24,16 +24,16 @@ def source(settings: FeatureSettings) -> str:
         starts.append(first + begin)
         counts.append(end - begin)
         weights.extend(channel[begin:end])
-    quarter = fft_length(settings) // 4
+    quarter, window = fft_length(settings) // 4, hann_window(settings.window_size_samples)
     parts = [
         "/* Constants of the features. Made by kws freeze. */\n#ifndef KWS_TABLES_H\n#define KWS_TABLES_H\n",
         "#define R(value) ((kws_real)(value))\n#define KWS_MEL_CHANNELS %d" % settings.filterbank_channel_count,
         "#define KWS_DCT\n" if FEATURES[settings.features] else "",
         "static const kws_real energy_floor = R(%r);\n" % ENERGY_FLOOR,
-        "/* Half of the window: it is symmetric. */",
-        reals("hann", hann_window(settings.window_size_samples)[: settings.window_size_samples // 2 + 1]),
-        "/* A quarter of a wave. */",
-        reals("cosines", np.cos(2 * np.pi * np.arange(quarter + 1) / fft_length(settings))),
+        "/* Half of the window, which is symmetric, times 2^30. */",
+        integers("hann", 2.0 ** 30 * window[: len(window) // 2 + 1]),
+        "/* A quarter of a wave, times -2^31. */",
+        integers("cosines", -2.0 ** 31 * np.cos(2 * np.pi * np.arange(quarter + 1) / fft_length(settings))),
         "/* The first FFT bin of each mel filter, the number of its bins, and the weights of all filters. */",
         "static const int16_t mel_first[KWS_MEL_CHANNELS] = {\n%s};" % lines(map(str, starts)),
         "static const int16_t mel_count[KWS_MEL_CHANNELS] = {\n%s};" % lines(map(str, counts)),
@@ -55,6 +55,12 @@ def reals(name: str, values: Iterable[float]) -> str:
     values = list(values)
     cells = ("R(%s)" % repr(float(value)) for value in values)
     return "static const kws_real %s[%d] = {\n%s};" % (name, len(values), lines(cells))
+
+
+def integers(name: str, values: np.ndarray) -> str:
+    """A table of integers of 32 bits."""
+    cells = ("INT32_MIN" if value <= -2.0 ** 31 else "%d" % value for value in np.round(values))
+    return "static const int32_t %s[%d] = {\n%s};" % (name, len(values), lines(cells))
 
 
 def lines(cells: Iterable[str], width: int = 116) -> str:

@@ -1,4 +1,5 @@
-/* A window slides over the samples, and each window becomes a frame of features. See kws.h. */
+/* A window slides over the samples, and each window becomes a frame of features. The frames of a clip become scores,
+ * and the scores of clips become detections. See kws.h. */
 #include "kws.h"
 
 #include <string.h>
@@ -6,6 +7,7 @@
 void kws_init(kws *self)
 {
     memset(self, 0, sizeof *self);
+    self->due = KWS_FRAME_COUNT;
 }
 
 static void add_frame(kws *self)
@@ -48,21 +50,51 @@ int32_t kws_feed(kws *self, const int16_t *samples, size_t count)
     return completed;
 }
 
-int32_t kws_result(kws *self, float scores[KWS_LABEL_COUNT])
+/* Run the network on the frames in the ring -> its scores. */
+static const int8_t *run(kws *self)
 {
     const size_t newest = (size_t)self->next * KWS_CHANNEL_COUNT, oldest = sizeof self->features - newest;
-    const int8_t *found = self->memory.arena + KWS_OUTPUT_OFFSET;
     int8_t *input = self->memory.arena + KWS_INPUT_OFFSET;
+    memcpy(input, self->features[self->next], oldest);
+    memcpy(input + oldest, self->features[0], newest);
+    kws_model_run(self->memory.arena);
+    return self->memory.arena + KWS_OUTPUT_OFFSET;
+}
+
+int32_t kws_result(kws *self, float scores[KWS_LABEL_COUNT])
+{
+    const int8_t *found;
     int32_t label, best = 0;
     if (self->frames < KWS_FRAME_COUNT) {
         return -1;
     }
-    memcpy(input, self->features[self->next], oldest);
-    memcpy(input + oldest, self->features[0], newest);
-    kws_model_run(self->memory.arena);
+    found = run(self);
     for (label = 0; label < KWS_LABEL_COUNT; ++label) {
         scores[label] = (float)(found[label] + 128) / 256.0f;
         best = found[label] > found[best] ? label : best;
     }
     return best;
+}
+
+/* The samples that complete the next frame. */
+static size_t missing(const kws *self)
+{
+    return (size_t)(self->skip + KWS_WINDOW_SAMPLES - self->filled);
+}
+
+size_t kws_listen(kws *self, const int16_t *samples, size_t count, kws_detection *found)
+{
+    size_t taken = 0;
+    found->label = -1;
+    while (taken < count && self->due > 0) {
+        const size_t rest = count - taken, some = rest < missing(self) ? rest : missing(self);
+        self->due -= kws_feed(self, samples + taken, some);
+        taken += some;
+    }
+    if (self->due == 0) {
+        found->label = kws_detect(&self->detector, run(self), &found->score);
+        found->clip = self->clips++;
+        self->due = KWS_CLIP_STRIDE_FRAMES;
+    }
+    return taken;
 }

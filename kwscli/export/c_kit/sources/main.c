@@ -1,5 +1,6 @@
-/* kws                   runs the network on the test vectors
- * kws FILE.wav ...      prints the scores of each clip of 16-bit mono files
+/* kws                          runs the network on the test vectors
+ * kws FILE.wav ...             prints the scores of each clip of 16-bit mono files
+ * kws --listen FILE.wav ...    prints the keywords that are said in them; - is raw samples on standard input
  *
  * On an emulated microcontroller, files are read through semihosting, and instructions are counted. */
 #include <stdio.h>
@@ -55,6 +56,25 @@ static int32_t open_samples(FILE *file)
     return -1;
 }
 
+/* Read up to `wanted` samples -> their number. */
+static int32_t read_samples(FILE *file, int16_t *samples, int32_t wanted)
+{
+    static uint8_t bytes[2 * BLOCK];
+    const int32_t count = (int32_t)fread(bytes, 2, (size_t)wanted, file);
+    int32_t i;
+    for (i = 0; i < count; ++i) {
+        const int32_t value = (int32_t)little_endian(bytes + 2 * i, 2);
+        samples[i] = (int16_t)(value > INT16_MAX ? value - 65536 : value);
+    }
+    return count;
+}
+
+static int refused(const char *name)
+{
+    printf("%s: not a 16-bit mono WAV file at %d samples per second\n", name, KWS_SAMPLE_RATE);
+    return EXIT_FAILURE;
+}
+
 static void print_scores(const char *name, int32_t start)
 {
     float scores[KWS_LABEL_COUNT];
@@ -75,33 +95,79 @@ static void print_scores(const char *name, int32_t start)
 /* Print the scores of each clip of a file; the last one is padded with zeros. */
 static int spot(const char *name)
 {
+    static int16_t samples[BLOCK];
     FILE *file = fopen(name, "rb");
-    int32_t count = file ? open_samples(file) : -1, position = 0, i;
+    const int32_t count = file ? open_samples(file) : -1;
+    int32_t i, wanted;
     if (count < 0) {
-        printf("%s: not a 16-bit mono WAV file at %d samples per second\n", name, KWS_SAMPLE_RATE);
-        return EXIT_FAILURE;
+        return refused(name);
     }
-    for (i = 0; i < count || i % KWS_CLIP_SAMPLES; i += position) {
-        static int16_t samples[BLOCK];
-        static uint8_t bytes[2 * BLOCK];
-        int32_t sample, wanted = KWS_CLIP_SAMPLES - i % KWS_CLIP_SAMPLES;
+    for (i = 0; i < count || i % KWS_CLIP_SAMPLES; i += wanted) {
+        const int32_t left = count > i ? count - i : 0;
+        wanted = KWS_CLIP_SAMPLES - i % KWS_CLIP_SAMPLES;
         wanted = wanted < BLOCK ? wanted : BLOCK;
-        memset(bytes, 0, sizeof bytes);
-        if (i < count && fread(bytes, 2, (size_t)(count - i < wanted ? count - i : wanted), file) == 0) {
+        memset(samples, 0, sizeof samples);
+        if (left > 0 && read_samples(file, samples, left < wanted ? left : wanted) == 0) {
             break;
-        }
-        for (sample = 0; sample < wanted; ++sample) {
-            const int32_t value = (int32_t)little_endian(bytes + 2 * sample, 2);
-            samples[sample] = (int16_t)(value > INT16_MAX ? value - 65536 : value);
         }
         if (i % KWS_CLIP_SAMPLES == 0) {
             kws_init(&state);
         }
         kws_feed(&state, samples, (size_t)wanted);
-        position = wanted;
         if ((i + wanted) % KWS_CLIP_SAMPLES == 0) {
             print_scores(name, i + wanted - KWS_CLIP_SAMPLES);
         }
+    }
+    fclose(file);
+    return EXIT_SUCCESS;
+}
+
+/* Print the keywords that the next samples of a stream complete. The time is the middle of the clip. */
+static void print_detections(const char *name, const int16_t *samples, int32_t count)
+{
+    kws_detection found;
+    while (count > 0) {
+        const int32_t taken = (int32_t)kws_listen(&state, samples, (size_t)count, &found);
+        samples += taken;
+        count -= taken;
+        if (found.label >= 0) {
+            const uint64_t middle = (uint64_t)found.clip * KWS_CLIP_STRIDE_SAMPLES + KWS_CLIP_SAMPLES / 2;
+            printf("%s at %lu ms: %s, score %ld/1000\n", name, (unsigned long)(middle * 1000 / KWS_SAMPLE_RATE),
+                   kws_labels[found.label], (long)(found.score * 1000 + 0.5f));
+            fflush(stdout);
+        }
+    }
+}
+
+/* The zeros after a stream, so that its end is in a clip. */
+static int32_t padding(uint64_t count)
+{
+    const uint64_t stride = KWS_CLIP_STRIDE_SAMPLES, clip = KWS_CLIP_SAMPLES;
+    const uint64_t others = count > clip ? (count - clip + stride - 1) / stride : 0; /* clips before the last one */
+    return (int32_t)(others * stride + clip - count);
+}
+
+static int listen_to(const char *name)
+{
+    static int16_t samples[BLOCK];
+    const int raw = strcmp(name, "-") == 0;
+    FILE *file = raw ? stdin : fopen(name, "rb");
+    const int32_t promised = raw ? BLOCK : file ? open_samples(file) : -1;
+    uint64_t count = 0;
+    int32_t some, left;
+    if (promised < 0) {
+        return refused(name);
+    }
+    kws_init(&state);
+    do {
+        const uint64_t rest = raw ? BLOCK : (uint64_t)promised - count;
+        some = read_samples(file, samples, rest < BLOCK ? (int32_t)rest : BLOCK);
+        print_detections(name, samples, some);
+        count += (uint64_t)some;
+    } while (some > 0);
+    memset(samples, 0, sizeof samples);
+    for (left = padding(count); left > 0; left -= BLOCK) {
+        print_detections(name, samples, left < BLOCK ? left : BLOCK);
     }
     fclose(file);
     return EXIT_SUCCESS;
@@ -140,12 +206,13 @@ static int check_vectors(void)
 
 int main(int argc, char **argv)
 {
+    const int listens = argc > 1 && strcmp(argv[1], "--listen") == 0;
     int i, status = EXIT_SUCCESS;
     if (argc < 2) {
         return check_vectors();
     }
-    for (i = 1; i < argc; ++i) {
-        status |= spot(argv[i]);
+    for (i = 1 + listens; i < argc; ++i) {
+        status |= listens ? listen_to(argv[i]) : spot(argv[i]);
     }
     return status;
 }

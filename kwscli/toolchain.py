@@ -1,5 +1,4 @@
-"""Compiles a kit: for this machine, to run it, and for microcontrollers, to measure it in an emulator."""
-import ctypes
+"""Compiles a C kit: for this machine, to run it, and for microcontrollers, to measure it in an emulator."""
 import os
 import re
 import shutil
@@ -7,9 +6,7 @@ import subprocess
 import tempfile
 from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
 
-import numpy as np
-
-from ...errors import KwsError
+from .errors import KwsError
 
 COMPILERS = ("cc", "gcc", "clang")
 CROSS, EMULATOR = "arm-none-eabi-", "qemu-system-arm"
@@ -17,7 +14,7 @@ STRICT = (
     "-std=c99", "-Wall", "-Wextra", "-Wconversion", "-pedantic", "-Werror", "-ffp-contract=off",
 )
 OPTIMIZED = "-O2"
-SOURCES = ("kws.c", "kws_features.c", "kws_model.c", "kws_nn.c")
+SOURCES = ("kws.c", "kws_detector.c", "kws_features.c", "kws_model.c", "kws_nn.c")
 _SECONDS = 300  # a compiler or an emulator that takes longer is broken
 
 
@@ -71,53 +68,6 @@ def build(folder: str, output: str, command: Sequence[str], sources: Sequence[st
     files = [os.path.join(folder, name) for name in sources]
     _run([*command, "-I", folder, *files, "-o", output, "-lm"])
     return output
-
-
-class Kit:
-    """The kit in a folder, compiled for this machine as a library. It is a context manager.
-
-    flags: further flags of the compiler, such as -DKWS_REAL=double, whose `real` is np.float64.
-    """
-
-    def __init__(self, folder: str, flags: Sequence[str] = (), real: type = np.float32) -> None:
-        self._folder, self._flags, self._real = folder, flags, real
-        self._library = self._built = None
-        self.numbers = numbers_of(folder)
-
-    def __enter__(self) -> "Kit":
-        self._built = tempfile.TemporaryDirectory()
-        command = [*host_compiler(), "-shared", "-fPIC", *self._flags]
-        path = build(self._folder, os.path.join(self._built.name, "kws.so"), command)
-        self._library = ctypes.CDLL(path)
-        self._library.kws_quantized.restype = ctypes.c_int8
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._library = None
-        self._built.cleanup()
-
-    def run(self, features: np.ndarray) -> np.ndarray:
-        """Features [n, frame_count * channel_count] int8 -> scores [n, label_count] int8."""
-        arena = np.zeros(self.numbers["ARENA_BYTES"], np.int8)
-        start, end = self.numbers["INPUT_OFFSET"], self.numbers["OUTPUT_OFFSET"]
-        scores = np.empty((len(features), self.numbers["LABEL_COUNT"]), np.int8)
-        for row, found in zip(features, scores):
-            arena[start : start + len(row)] = row
-            self._library.kws_model_run(ctypes.c_void_p(arena.ctypes.data))
-            found[:] = arena[end : end + len(found)]
-        return scores
-
-    def features(self, clips: np.ndarray) -> np.ndarray:
-        """Clips [n, clip_samples] int16 -> features [n, frame_count, channel_count]."""
-        numbers = self.numbers
-        work = np.empty(numbers["WORK_VALUES"], self._real)
-        found = np.empty((len(clips), numbers["FRAME_COUNT"], numbers["CHANNEL_COUNT"]), self._real)
-        for clip, frames in zip(clips, found):
-            for number, frame in enumerate(frames):
-                start = number * numbers["STRIDE_SAMPLES"]
-                samples = np.ascontiguousarray(clip[start : start + numbers["WINDOW_SAMPLES"]])
-                self._library.kws_features_of(*(ctypes.c_void_p(one.ctypes.data) for one in (samples, work, frame)))
-        return found
 
 
 def sizes(folder: str, command: Sequence[str], size: str) -> Sizes:
