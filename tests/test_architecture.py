@@ -33,7 +33,7 @@ ARROWS = {
     "export": (
         "classifiers data devices models runs sound",
         "c_kit arena folded_graph frozen_graph layers model om onnx pb pb_features reference saved_model tables tflite "
-        "tflite_file tflite_int8 toolchain",
+        "tflite_file tflite_int8 tflite_waveform toolchain",
     ),
     "boards": ("", ""),
     "evaluation": ("classifiers data detector listening sound", ""),

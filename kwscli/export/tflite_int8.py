@@ -38,7 +38,7 @@ _NEWER = "freeze the same checkpoint on Python 3.9 or newer"
 
 def write(path: str, description: Description, prefix: str) -> None:
     """Write the file, with the floor that changes the scores of the calibration's clips least."""
-    tflite.check_convertible(description, NOT_ON_TENSORFLOW_1, "8-bit integers")
+    _check_convertible(description)
     clips = _clips_evenly(description)
     with classifiers.open(prefix) as original:
         wanted = original.scores(clips)
@@ -52,6 +52,17 @@ def write(path: str, description: Description, prefix: str) -> None:
         if best is None or difference < best[0]:
             best = difference, content
     tflite.save(path, best[1], description)
+
+
+def _check_convertible(description):
+    """Refuse the networks that the converter of TensorFlow 1.15 cannot convert, before it crashes."""
+    if not tflite.ON_TENSORFLOW_1:
+        return
+    what = "a " + description.architecture if description.architecture in NOT_ON_TENSORFLOW_1 else ""
+    if description.train.normalize_features:  # the converter subtracts the means of channels from a row of all features
+        what = "a %s with --normalize-features" % description.architecture
+    if what:
+        raise Unavailable("TensorFlow %s cannot convert %s to 8-bit integers" % (tf.__version__, what), _NEWER)
 
 
 def _interpreter(content, path):
