@@ -47,6 +47,7 @@ ARROWS = {
     "doctor": ("devices workers", ""),
     "guides": ("", ""),
     "bench": ("*", "*"),
+    "model_speed": ("bench classifiers sound", ""),
     "script_flags": ("", ""),
     "flags": ("script_flags", ""),
     "cli": ("*", ""),
