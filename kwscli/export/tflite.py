@@ -21,6 +21,7 @@ from . import frozen_graph, tflite_metadata
 SUFFIX = ".tflite"
 SUMMARY = "%s -> scores, 32-bit floats" % FEATURES_INPUT
 ON_TENSORFLOW_1 = tf.__version__.startswith("1.")
+NEWER = "freeze the same checkpoint on Python 3.9 or newer"
 
 
 def write(path: str, description: Description, prefix: str, extra: Mapping[str, bytes] = {}) -> None:
@@ -56,7 +57,7 @@ def converted(converter: "tf.lite.TFLiteConverter", description: Description) ->
         reason = str(error).strip().splitlines()[-1]
         raise Unavailable(
             "TensorFlow %s cannot convert a %s: %s" % (tf.__version__, description.architecture, reason),
-            "freeze the same checkpoint on Python 3.9 or newer" if ON_TENSORFLOW_1 else "choose another --format",
+            NEWER if ON_TENSORFLOW_1 else "choose another --format",
         )
 
 

@@ -33,7 +33,6 @@ FLOOR_PERCENTAGES = (0, 0.1, 0.5, 2)
 LOSS_ALLOWED, AGREEMENT_WANTED = 0.005, 0.98
 # TensorFlow 1.15 refuses their operations, or converts them to a file with wrong scores.
 NOT_ON_TENSORFLOW_1 = ("basic_lstm", "lstm", "gru", "crnn", "bc_resnet", "cnn", "low_latency_svdf")
-_NEWER = "freeze the same checkpoint on Python 3.9 or newer"
 
 
 def write(path: str, description: Description, prefix: str) -> None:
@@ -62,7 +61,7 @@ def _check_convertible(description):
     if description.train.normalize_features:  # the converter subtracts the means of channels from a row of all features
         what = "a %s with --normalize-features" % description.architecture
     if what:
-        raise Unavailable("TensorFlow %s cannot convert %s to 8-bit integers" % (tf.__version__, what), _NEWER)
+        raise Unavailable("TensorFlow %s cannot convert %s to 8-bit integers" % (tf.__version__, what), tflite.NEWER)
 
 
 def _interpreter(content, path):
@@ -70,7 +69,7 @@ def _interpreter(content, path):
         return interpreter(content, path)
     except KwsError as error:
         # The interpreter of TensorFlow 1.15 refuses some scales that its converter rounds.
-        raise KwsError(error.problem, _NEWER) if tflite.ON_TENSORFLOW_1 else error
+        raise KwsError(error.problem, tflite.NEWER) if tflite.ON_TENSORFLOW_1 else error
 
 
 def _ranges(description, prefix, features):
