@@ -1,7 +1,9 @@
 """What a person sees while `kws` works: messages, tables, and progress with an ETA. Messages go to stderr."""
+import contextlib
+import os
 import sys
 import time
-from typing import Any, Optional, Sequence
+from typing import Any, Iterator, Optional, Sequence
 
 SECONDS_BETWEEN_LINES = 10
 
@@ -14,6 +16,24 @@ def say(message: str) -> None:
     else:
         print(message, file=sys.stderr)
     sys.stderr.flush()  # before Python 3.9, a stderr that is not a terminal is buffered
+
+
+@contextlib.contextmanager
+def libraries_silenced() -> Iterator[None]:
+    """Drop what libraries write to stderr, those in C++ too. For one thread at a time, and where errors are exceptions."""
+    try:
+        stderr = os.dup(2)
+    except OSError:  # it is closed
+        yield
+        return
+    nothing = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nothing, 2)
+    try:
+        yield
+    finally:
+        os.dup2(stderr, 2)
+        os.close(stderr)
+        os.close(nothing)
 
 
 def table(rows: Sequence[Sequence[Any]], alignment: str = "<", gap: int = 2) -> str:

@@ -11,6 +11,7 @@ from typing import Iterator, Mapping
 
 import tensorflow.compat.v1 as tf
 
+from .. import console
 from ..classifiers.described import FEATURES_INPUT, OUTPUT, WAVEFORM_INPUT
 from ..devices import session
 from ..errors import Unavailable
@@ -51,7 +52,7 @@ def converter(graph_def: "tf.GraphDef", source: str = FEATURES_INPUT) -> Iterato
 def converted(converter: "tf.lite.TFLiteConverter", description: Description) -> bytes:
     """The content of a .tflite file."""
     try:
-        with _interpreters_folder_in_path(), _silent():
+        with _interpreters_folder_in_path(), console.libraries_silenced():
             return converter.convert()
     except Exception as error:  # the converters raise many types
         reason = str(error).strip().splitlines()[-1]
@@ -84,16 +85,3 @@ def _interpreters_folder_in_path():
         yield
     finally:
         os.environ["PATH"] = before
-
-
-@contextlib.contextmanager
-def _silent():
-    """Hold back what the converters write to stderr; all errors are exceptions."""
-    stderr, nothing = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nothing, 2)
-    try:
-        yield
-    finally:
-        os.dup2(stderr, 2)
-        os.close(stderr)
-        os.close(nothing)
