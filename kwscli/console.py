@@ -20,7 +20,7 @@ def say(message: str) -> None:
 
 @contextlib.contextmanager
 def libraries_silenced() -> Iterator[None]:
-    """Drop what libraries write to stderr, those in C++ too. For one thread at a time, and where errors are exceptions."""
+    """Drop what libraries write to stderr, where errors are exceptions. One thread may use it at a time."""
     try:
         stderr = os.dup(2)
     except OSError:  # it is closed
