@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 
+import benchmark_formats
 import pytest
 from test_freeze import write_run
 from test_train import data  # noqa: F401  (a fixture)
@@ -81,6 +82,22 @@ def test_models_are_compared_by_their_time_per_clip(kws, tmp_path):
 def test_flags_that_cannot_act_are_refused(flags, message, kws):
     result = kws("bench", *flags)
     assert (result.exit_code, result.stderr) == (1, "Error: %s\n" % message)
+
+
+def test_the_tables_of_formats_show_what_was_refused():
+    written = {"pb": {"size": 123456, "difference": 3e-7}, "tflite-int8": {"size": 46000, "difference": 0.1}}
+    with_int8 = {"float": 0.9, "int8": 0.895, "equal": 0.98, "clips": 576}
+    results = [
+        dict(architecture="dnn", tensorflow="2.21.0", seconds=61.2, formats=written, accuracy=with_int8),
+        dict(architecture="gru", tensorflow="2.21.0", seconds=7, formats={}, accuracy={"float": 0.8, "clips": 576}),
+    ]
+    rows = [line.split() for line in benchmark_formats.page(results).splitlines()]
+    formats = ["pb", "features", "saved_model", "tflite", "waveform", "int8", "onnx", "c"]
+    assert rows.count(["architecture"] + formats) == 2
+    assert ["dnn", "123", "-", "-", "-", "-", "46", "-", "-"] in rows
+    assert ["dnn", "3e-07", "-", "-", "-", "-", "1e-01", "-", "-"] in rows
+    assert ["dnn", "90.0", "89.5", "98.0", "61"] in rows and ["gru", "80.0", "-", "-", "7"] in rows
+    assert ["gru"] + ["-"] * 8 in rows
 
 
 def test_kws_is_compared_with_the_reference_pipeline(data):  # noqa: F811
