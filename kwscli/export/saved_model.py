@@ -12,7 +12,7 @@ import tensorflow.compat.v1 as tf
 
 from ..classifiers import saved_model as runtime
 from ..classifiers.classifier import Classifier
-from ..classifiers.described import FEATURES_INPUT, OUTPUT, WAV_INPUT, WAVEFORM_INPUT
+from ..classifiers.described import FEATURES_INPUT, OUTPUT, WAVEFORM_INPUT, WAV_INPUT
 from ..devices import session
 from ..labels import write_labels
 from ..runs.description import MODEL, Description
