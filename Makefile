@@ -8,7 +8,7 @@ PRETRAINED_RUN ?= output/pretrained
 BIN = $(VENV)/bin
 INSTALLED = $(VENV)/.installed
 
-.PHONY: help install demo test lint bench accuracy pretrained clean
+.PHONY: help install demo test lint bench accuracy formats pretrained clean
 
 help:  ## list these targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -37,6 +37,9 @@ bench: $(INSTALLED)  ## measure the speed of every part: 3 to 5 minutes
 
 accuracy: $(INSTALLED)  ## train and measure the networks of the accuracy table on the recordings in DATA: a day
 	$(BIN)/python tests/benchmark_accuracy.py --data-path $(DATA)
+
+formats: $(INSTALLED)  ## train every network shortly on the recordings in DATA, and compare its files: 15 minutes
+	$(BIN)/python tests/benchmark_formats.py --data-path $(DATA)
 
 KEYWORDS = --data-path $(DATA) --wanted-words yes,no,up,down,left,right,stop,go
 # With RUN=DIR, the run in DIR is packaged, and nothing is trained.

@@ -559,22 +559,47 @@ def list_models(architecture, model_size, model_size_info, keywords, pretrained,
 
 
 @cli.command()
+@click.argument("paths", nargs=-1, metavar="[MODEL]...")
 @_data_path(otherwise="recordings synthesised for the measurement")
 @click.option("--model-architecture", "architecture", type=click.Choice(models.ARCHITECTURES), default="ds_cnn",
               show_default=True, help="The network to measure with.")
 @click.option("--steps", type=click.IntRange(100), default=450, show_default=True, help="Steps per training.")
 @click.option("--rounds", type=click.IntRange(1), default=3, show_default=True, help="Number of measurements per row.")
-def bench(data_path, **how):
-    """Measure the speed of every part on this machine. This takes 3 to 5 minutes.
+@_labels
+@_json
+@click.pass_context
+def bench(context, paths, data_path, labels, as_json, rounds, **how):
+    """Measure the speed of every part on this machine, in 3 to 5 minutes; or how long models take for a clip.
+
+    MODEL is a run directory (its best checkpoint), a checkpoint, or an exported network.
 
     \b
     kws bench --data-path data
+    kws bench output/0 ds_cnn.tflite ds_cnn.onnx
     """
     with imports.guarded():
-        from . import bench as benching
+        from . import bench as benching, model_speed
 
-    for name, value in benching.benchmark(data_path, **how):
+    if paths:
+        _check_not_given(context, "does not act on the speed of models", "data_path", *how)
+        speeds = model_speed.measure(paths, labels, rounds)
+        click.echo(json.dumps([one.to_json() for one in speeds], indent=1) if as_json else model_speed.table(speeds))
+        return
+    _check_not_given(context, "belongs to a model", "labels")
+    measured = benching.benchmark(data_path, rounds=rounds, **how)
+    if as_json:
+        _print_json([{"name": name.strip(), "value": value} for name, value in measured])
+        return
+    for name, value in measured:
         click.echo("%-62s %s" % (name, value))
+
+
+def _check_not_given(context, reason, *names):
+    """Refuse flags that cannot act."""
+    for parameter in context.command.params:
+        source = context.get_parameter_source(parameter.name)
+        if parameter.name in names and source is click.core.ParameterSource.COMMANDLINE:
+            raise KwsError("%s %s" % (parameter.opts[0], reason), "leave it out")
 
 
 @cli.command()

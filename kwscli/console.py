@@ -1,7 +1,9 @@
 """What a person sees while `kws` works: messages, tables, and progress with an ETA. Messages go to stderr."""
+import contextlib
+import os
 import sys
 import time
-from typing import Any, Optional, Sequence
+from typing import Any, Iterator, Optional, Sequence
 
 SECONDS_BETWEEN_LINES = 10
 
@@ -21,6 +23,24 @@ def show(line: str) -> None:
     if sys.stderr.isatty():
         sys.stderr.write("\r\033[K" + line)
         sys.stderr.flush()
+
+
+@contextlib.contextmanager
+def libraries_silenced() -> Iterator[None]:
+    """Drop what libraries write to stderr, where errors are exceptions. One thread may use it at a time."""
+    try:
+        stderr = os.dup(2)
+    except OSError:  # it is closed
+        yield
+        return
+    nothing = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nothing, 2)
+    try:
+        yield
+    finally:
+        os.dup2(stderr, 2)
+        os.close(stderr)
+        os.close(nothing)
 
 
 def table(rows: Sequence[Sequence[Any]], alignment: str = "<", gap: int = 2) -> str:

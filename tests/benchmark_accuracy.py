@@ -89,7 +89,7 @@ def measure(row: Row, data_path: str, folder: str) -> Dict[str, Any]:
             result = json.load(file)
         if result["command"] == command[3:]:
             return result
-    _kws(*command)
+    kws(*command)
     with open(os.path.join(path, "model.json"), encoding="utf-8") as file:
         description = json.load(file)
     int8 = _frozen_as_int8(path)
@@ -104,7 +104,7 @@ def measure(row: Row, data_path: str, folder: str) -> Dict[str, Any]:
     return result
 
 
-def _kws(*arguments: str) -> str:
+def kws(*arguments: str) -> str:
     """Run `kws` -> its standard output. What it says meanwhile goes to standard error."""
     command = [sys.executable, "-W", "ignore", "-m", "kwscli", *arguments]
     return subprocess.run(command, check=True, stdout=subprocess.PIPE, universal_newlines=True).stdout
@@ -113,14 +113,14 @@ def _kws(*arguments: str) -> str:
 def _frozen_as_int8(path: str) -> str:
     """The path of the int8 file of a run; "" where this TensorFlow cannot write one."""
     try:
-        written = json.loads(_kws("freeze", "--checkpoint", path, "--format", INT8, "--json"))
+        written = json.loads(kws("freeze", "--checkpoint", path, "--format", INT8, "--json"))
     except subprocess.CalledProcessError:
         return ""
     return written[0]["path"]
 
 
 def _accuracy(path: str, data_path: str, split: str) -> Dict[str, Any]:
-    found = json.loads(_kws("eval", "--checkpoint", path, "--data-path", data_path, "--split", split, "--json"))
+    found = json.loads(kws("eval", "--checkpoint", path, "--data-path", data_path, "--split", split, "--json"))
     return {name: found[name] for name in ("accuracy", "interval_95", "clips", "labels")}
 
 

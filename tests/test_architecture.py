@@ -33,7 +33,7 @@ ARROWS = {
     "export": (
         "classifiers data detector devices models runs sound toolchain",
         "c_kit arena detector folded_graph frozen_graph layers model om onnx pb pb_features reference saved_model "
-        "tables tflite tflite_file tflite_int8",
+        "tables tflite tflite_file tflite_int8 tflite_waveform",
     ),
     "boards": ("", ""),
     "evaluation": ("classifiers data detector listening models runs sound workers", ""),
@@ -52,6 +52,7 @@ ARROWS = {
     "doctor": ("devices workers", ""),
     "guides": ("", ""),
     "bench": ("*", "*"),
+    "model_speed": ("bench classifiers sound", ""),
     "script_flags": ("", ""),
     "flags": ("script_flags", ""),
     "cli": ("*", ""),

@@ -58,7 +58,7 @@ def test_the_whole_path(architecture, data, kws, tmp_path, monkeypatch):  # noqa
         assert again["scores"] == pytest.approx(heard["scores"], abs=1e-4)
     for name in ("tflite", "tflite-int8"):
         frozen = kws("freeze", "--checkpoint", path, "--output", tmp_path / "frozen.pb", "--format", name, "--json")
-        refused = {"tflite": tflite, "tflite-int8": tflite_int8}[name].NOT_ON_TENSORFLOW_1
+        refused = tflite_int8.NOT_ON_TENSORFLOW_1 if name == "tflite-int8" else ()
         if tflite.ON_TENSORFLOW_1 and architecture in refused:
             assert "cannot convert a %s to " % architecture in frozen.stderr
             continue

@@ -5,7 +5,8 @@ from ..errors import KwsError
 from ..labels import read_labels
 from ..runs.description import Description
 
-WAV_INPUT, FEATURES_INPUT, OUTPUT = "wav_data", "fingerprint_input", "labels_softmax"
+WAV_INPUT, WAVEFORM_INPUT, FEATURES_INPUT = "wav_data", "waveform", "fingerprint_input"
+OUTPUT = "labels_softmax"
 
 
 def check_labels(path: str, description: Description, labels_path: Optional[str]) -> None:

@@ -2,17 +2,19 @@
 
 tflite-runtime and ai-edge-litert start in a few milliseconds, TensorFlow in seconds. All run the same files.
 """
+import contextlib
 import importlib
+import threading
 import warnings
 from typing import Any, Callable, NamedTuple
 
 import numpy as np
 
-from .. import imports
+from .. import console, imports
 from ..errors import KwsError
 
 _SMALL = ("tflite_runtime.interpreter", "ai_edge_litert.interpreter")
-FAST, REFERENCE = "BUILTIN_WITHOUT_DEFAULT_DELEGATES", "BUILTIN_REF"  # names of kernels in OpResolverType
+FAST, REFERENCE = "AUTO", "BUILTIN_REF"  # names of kernels in OpResolverType
 
 
 class _Runtime(NamedTuple):
@@ -26,15 +28,22 @@ def interpreter(content: bytes, path: str) -> Any:
     """An interpreter of the content of a file. It computes on one thread, and one thread may use it at a time."""
     runtime = _runtime()
     try:
-        opened = _opened(runtime, content, FAST)
-        if opened.get_input_details()[0]["dtype"] == np.int8:
-            # Faster kernels round in other ways, and the microcontrollers that such files are for have these.
-            opened = _opened(runtime, content, REFERENCE)
-        opened.allocate_tensors()
+        with _announcement_dropped():
+            opened = _opened(runtime, content, FAST)
+            if opened.get_input_details()[0]["dtype"] == np.int8:
+                # Faster kernels round in other ways, and the microcontrollers that such files are for have these.
+                opened = _opened(runtime, content, REFERENCE)
+            opened.allocate_tensors()
         return opened
     except (ValueError, RuntimeError) as error:
         reason = str(error).strip().splitlines()[-1]
         raise KwsError("%s cannot be run: %s" % (path, reason), "freeze or copy it again")
+
+
+def _announcement_dropped():
+    """The first interpreter with fast kernels says so on stderr. Commands open it before they start threads."""
+    in_main_thread = threading.current_thread() is threading.main_thread()
+    return console.libraries_silenced() if in_main_thread else contextlib.nullcontext()
 
 
 def _runtime():

@@ -1,4 +1,4 @@
-"""TensorFlow Lite files (.tflite) of kws: features -> scores, in 32-bit floats or in 8-bit integers.
+"""TensorFlow Lite files (.tflite) of kws: features -> scores in 32-bit floats or in 8-bit integers, or clips -> scores.
 
 The file holds model.json and labels.txt as well, as a zip archive at its end: see `export.tflite`.
 """
@@ -17,7 +17,7 @@ from ..runs.description import MODEL, Description
 from ..settings import DetectorSettings
 from ..sound.features import features as features_of
 from .classifier import Classifier, Weights
-from .described import check_labels
+from .described import WAVEFORM_INPUT, check_labels
 from .interpreter import interpreter
 
 # The weights as the training has them: TensorFlow Lite's own are merged with batch norm and have other names.
@@ -26,8 +26,6 @@ WEIGHTS = "weights.npz"
 
 class TfliteClassifier(Classifier):
     """A network that TensorFlow Lite's interpreter runs, one clip at a time. Several threads may use it at once."""
-
-    takes_features = True
 
     def __init__(self, path: str, description: Description, content: bytes) -> None:
         super().__init__(
@@ -38,10 +36,22 @@ class TfliteClassifier(Classifier):
 
     @property
     def format(self) -> str:
-        """Whether the file computes with floats or with 8-bit integers."""
-        return "tflite-int8" if self.interpreter.get_input_details()[0]["dtype"] == np.int8 else "tflite"
+        """Whether the file takes clips or features, and computes with floats or with 8-bit integers."""
+        if not self.takes_features:
+            return "tflite-waveform"
+        return "tflite-int8" if self._input["dtype"] == np.int8 else "tflite"
+
+    @property
+    def takes_features(self) -> bool:
+        return WAVEFORM_INPUT not in self._input["name"]
+
+    @property
+    def _input(self):
+        return self.interpreter.get_input_details()[0]
 
     def scores(self, clips: np.ndarray) -> np.ndarray:
+        if not self.takes_features:
+            return scores_of(self.interpreter, clips)
         return self.scores_of_features(features_of(clips, self.features))
 
     def scores_of_features(self, features: np.ndarray) -> np.ndarray:
@@ -55,10 +65,10 @@ class TfliteClassifier(Classifier):
         return self._of_thread.interpreter
 
 
-def scores_of(interpreter: Any, features: np.ndarray) -> np.ndarray:
-    """features [n, frame_count, channel_count] -> scores [n, label_count]."""
+def scores_of(interpreter: Any, inputs: np.ndarray) -> np.ndarray:
+    """inputs: features [n, frame_count, channel_count], or clips [n, clip_samples] -> scores [n, label_count]."""
     (source,), (target,) = interpreter.get_input_details(), interpreter.get_output_details()
-    rows, scores = _quantized(features.reshape(len(features), 1, -1), source), []
+    rows, scores = _quantized(inputs.reshape(len(inputs), 1, -1), source), []
     for row in rows:
         interpreter.set_tensor(source["index"], row)
         interpreter.invoke()
@@ -88,7 +98,9 @@ def open_model(path: str, labels_path: Optional[str] = None) -> TfliteClassifier
         model = TfliteClassifier(path, description, file.read())
     ends = model.interpreter.get_input_details() + model.interpreter.get_output_details()
     shapes = [one["shape"].tolist() for one in ends]
-    wanted = [[1, description.features.feature_count], [1, len(description.labels)]]
+    settings = description.features
+    values = settings.feature_count if model.takes_features else settings.clip_samples
+    wanted = [[1, values], [1, len(description.labels)]]
     if shapes != wanted:
         raise KwsError(
             "the inputs and outputs of %s have the shapes %s, but its model.json describes %s" % (path, shapes, wanted),

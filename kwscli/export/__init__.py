@@ -29,6 +29,7 @@ FORMATS: Dict[str, str] = {
     "pb-features": "kwscli.export.pb_features",
     "saved_model": "kwscli.export.saved_model",
     "tflite": "kwscli.export.tflite",
+    "tflite-waveform": "kwscli.export.tflite_waveform",
     "tflite-int8": "kwscli.export.tflite_int8",
     "onnx": "kwscli.export.onnx",
     "c": "kwscli.export.c_kit",

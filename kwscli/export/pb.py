@@ -17,10 +17,16 @@ SUMMARY = "%s -> %s" % (WAV_INPUT, OUTPUT)
 
 def write(path: str, description: Description, prefix: str) -> None:
     """Write the graph."""
-    kind = description.features.features
-    if kind not in FEATURES_IN_GRAPH:
-        raise Unavailable("a graph that takes WAV files cannot compute %s features" % kind, "use --format pb-features")
+    check_features(description.features, "takes WAV files", "pb-features")
     frozen_graph.write(path, description, prefix, WAV_INPUT, _features_of_wav)
+
+
+def check_features(settings: FeatureSettings, what: str, other: str) -> None:
+    """Refuse features that TensorFlow's operations cannot compute. what: the graph does; other: the format to use."""
+    if settings.features not in FEATURES_IN_GRAPH:
+        raise Unavailable(
+            "a graph that %s cannot compute %s features" % (what, settings.features), "use --format %s" % other
+        )
 
 
 def _features_of_wav(settings):

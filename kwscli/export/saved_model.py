@@ -12,7 +12,7 @@ import tensorflow.compat.v1 as tf
 
 from ..classifiers import saved_model as runtime
 from ..classifiers.classifier import Classifier
-from ..classifiers.described import FEATURES_INPUT, OUTPUT, WAV_INPUT
+from ..classifiers.described import FEATURES_INPUT, OUTPUT, WAVEFORM_INPUT, WAV_INPUT
 from ..devices import session
 from ..labels import write_labels
 from ..runs.description import MODEL, Description
@@ -58,7 +58,7 @@ def _sources(settings):
     if settings.features not in pb.FEATURES_IN_GRAPH:
         return {"features": tf.placeholder(tf.float32, shape, name=FEATURES_INPUT)}
     audio_of_wav = tf.reshape(pb.decoded_wav(settings).audio, (-1,))
-    waveform = tf.placeholder_with_default(audio_of_wav, (settings.clip_samples,), name="waveform")
+    waveform = tf.placeholder_with_default(audio_of_wav, (settings.clip_samples,), name=WAVEFORM_INPUT)
     features = pb.features_of(tf.expand_dims(waveform, 1), tf.constant(settings.sample_rate), settings)
     features = tf.reshape(features, (-1, settings.feature_count))
     return {

@@ -5,12 +5,13 @@ model.json and labels.txt are at the end of the file, as a zip archive. TensorFl
 import contextlib
 import os
 import sys
-from typing import Iterator, Mapping, Sequence
+from typing import Iterator, Mapping
 
 import tensorflow.compat.v1 as tf
 
+from .. import console
 from ..classifiers import tflite
-from ..classifiers.described import FEATURES_INPUT, OUTPUT
+from ..classifiers.described import FEATURES_INPUT, OUTPUT, WAVEFORM_INPUT
 from ..devices import session
 from ..errors import Unavailable
 from ..runs.description import MODEL, Description
@@ -20,64 +21,52 @@ from . import frozen_graph, tflite_metadata
 SUFFIX = ".tflite"
 SUMMARY = "%s -> scores, 32-bit floats" % FEATURES_INPUT
 ON_TENSORFLOW_1 = tf.__version__.startswith("1.")
-# The files that its converters write for these cannot be run, or the converters do not know their operations.
-NOT_ON_TENSORFLOW_1 = ("bc_resnet",)
+NEWER = "freeze the same checkpoint on Python 3.9 or newer"
 
 
 def write(path: str, description: Description, prefix: str, extra: Mapping[str, bytes] = {}) -> None:
     """Write the file. extra: more files {name: content} for the archive at its end."""
-    check_convertible(description, NOT_ON_TENSORFLOW_1, "TensorFlow Lite")
     graph_def = frozen_graph.frozen(description, prefix, frozen_graph.features_input)
-    with converter(graph_def) as float_converter:
-        if ON_TENSORFLOW_1:  # its other converter gives wrong scores of cnn
+    save(path, in_floats(graph_def, description, FEATURES_INPUT), description, FEATURES_INPUT, extra)
+
+
+def in_floats(graph_def: "tf.GraphDef", description: Description, source: str) -> bytes:
+    """The content of a file in 32-bit floats. source: the name of the graph's input."""
+    with converter(graph_def, source) as float_converter:
+        float_converter.allow_custom_ops = source == WAVEFORM_INPUT  # AudioSpectrogram and Mfcc
+        if ON_TENSORFLOW_1:  # its other converter gives wrong scores of cnn, and crashes at bc_resnet
             float_converter.experimental_enable_mlir_converter = True
-        content = converted(float_converter, description)
-    save(path, content, description, extra)
-
-
-def check_convertible(description: Description, excluded: Sequence[str], target: str) -> None:
-    """Refuse the networks that the converter of TensorFlow 1.15 cannot convert, before it crashes.
-
-    excluded: architectures. target: what to convert to, for the message.
-    """
-    if not ON_TENSORFLOW_1:
-        return
-    what = "a " + description.architecture if description.architecture in excluded else ""
-    if description.train.normalize_features:
-        what = "a %s with --normalize-features" % description.architecture
-    if what:
-        raise Unavailable(
-            "TensorFlow %s cannot convert %s to %s" % (tf.__version__, what, target),
-            "freeze the same checkpoint on Python 3.9 or newer",
-        )
+        return converted(float_converter, description)
 
 
 @contextlib.contextmanager
-def converter(graph_def: "tf.GraphDef") -> Iterator["tf.lite.TFLiteConverter"]:
-    """TensorFlow Lite's converter of a frozen graph."""
+def converter(graph_def: "tf.GraphDef", source: str = FEATURES_INPUT) -> Iterator["tf.lite.TFLiteConverter"]:
+    """TensorFlow Lite's converter of a frozen graph with this input."""
     with tf.Graph().as_default() as graph, session.open_session(graph) as opened:
         tf.import_graph_def(graph_def, name="")
-        ends = [graph.get_tensor_by_name(name + ":0") for name in (FEATURES_INPUT, OUTPUT)]
+        ends = [graph.get_tensor_by_name(name + ":0") for name in (source, OUTPUT)]
         yield tf.lite.TFLiteConverter.from_session(opened, ends[:1], ends[1:])
 
 
 def converted(converter: "tf.lite.TFLiteConverter", description: Description) -> bytes:
     """The content of a .tflite file."""
     try:
-        with _interpreters_folder_in_path(), _silent():
+        with _interpreters_folder_in_path(), console.libraries_silenced():
             return converter.convert()
     except Exception as error:  # the converters raise many types
         reason = str(error).strip().splitlines()[-1]
         raise Unavailable(
             "TensorFlow %s cannot convert a %s: %s" % (tf.__version__, description.architecture, reason),
-            "freeze the same checkpoint on Python 3.9 or newer" if ON_TENSORFLOW_1 else "choose another --format",
+            NEWER if ON_TENSORFLOW_1 else "choose another --format",
         )
 
 
-def save(path: str, content: bytes, description: Description, extra: Mapping[str, bytes] = {}) -> None:
-    """Write a file with its description."""
+def save(
+    path: str, content: bytes, description: Description, source: str = FEATURES_INPUT, extra: Mapping[str, bytes] = {}
+) -> None:
+    """Write a file with its description. source, extra: as above."""
     with open(path, "wb") as file:
-        file.write(tflite_metadata.added(content, description))
+        file.write(tflite_metadata.added(content, description, source))
     labels = "".join(label + "\n" for label in description.labels)
     tflite.add_members(path, {MODEL: tflite.described(description), LABELS: labels.encode("utf-8"), **extra})
 
@@ -91,16 +80,3 @@ def _interpreters_folder_in_path():
         yield
     finally:
         os.environ["PATH"] = before
-
-
-@contextlib.contextmanager
-def _silent():
-    """Hold back what the converters write to stderr; all errors are exceptions."""
-    stderr, nothing = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nothing, 2)
-    try:
-        yield
-    finally:
-        os.dup2(stderr, 2)
-        os.close(stderr)
-        os.close(nothing)

@@ -25,33 +25,46 @@ from . import checks, frozen_graph, tflite
 
 SUFFIX = "_int8.tflite"
 SUMMARY = "%s -> scores, 8-bit integers" % FEATURES_INPUT
-CLIPS_CALIBRATED, CLIPS_CHECKED = 200, 1000
+CLIPS_CALIBRATED, CLIPS_COMPARED, CLIPS_CHECKED = 200, 400, 1000
 # Digital silence is far below all other features and would take most of the 256 levels. So features below a floor
-# count as the floor. Its candidates are the values that these percentages of the calibration's features are below.
-FLOOR_PERCENTAGES = (0, 0.1, 0.5, 2)
+# count as the floor. The candidates are evenly between the lowest feature and the one that this percentage is below.
+FLOORS, HIGHEST_FLOOR_PERCENTAGE = 4, 2
 # A file that loses more accuracy than this, or gives more other answers than the float network, causes a warning.
 LOSS_ALLOWED, AGREEMENT_WANTED = 0.005, 0.98
 # TensorFlow 1.15 refuses their operations, or converts them to a file with wrong scores.
 NOT_ON_TENSORFLOW_1 = ("basic_lstm", "lstm", "gru", "crnn", "bc_resnet", "cnn", "low_latency_svdf")
-_NEWER = "freeze the same checkpoint on Python 3.9 or newer"
 
 
 def write(path: str, description: Description, prefix: str) -> None:
-    """Write the file, with the floor that changes the scores of the calibration's clips least."""
-    tflite.check_convertible(description, NOT_ON_TENSORFLOW_1, "8-bit integers")
-    clips = _clips_evenly(description)
+    """Write the file, with the floor that changes the fewest answers to training clips, and then the scores least."""
+    _check_convertible(description)
+    calibration, compared = (
+        features_of(_clips_evenly(description, count), description.features)
+        for count in (CLIPS_CALIBRATED, CLIPS_COMPARED)
+    )
     with classifiers.open(prefix) as original:
-        wanted = original.scores(clips)
-    features = features_of(clips, description.features)
+        wanted = original.scores_of_features(compared)
     # The range of its integers limits the features.
     graph_def = frozen_graph.frozen(description, prefix, frozen_graph.features_input, Floats())
     best = None
-    for low, high in _ranges(description, prefix, features):
-        content = _converted(graph_def, np.clip(features, low, high), description)
-        difference = np.abs(scores_of(_interpreter(content, path), features) - wanted).mean()
-        if best is None or difference < best[0]:
-            best = difference, content
+    for low, high in _ranges(description, prefix, calibration):
+        content = _converted(graph_def, np.clip(calibration, low, high), description)
+        found = scores_of(_interpreter(content, path), compared)
+        changes = np.mean(found.argmax(axis=1) != wanted.argmax(axis=1)), np.abs(found - wanted).mean()
+        if best is None or changes < best[0]:
+            best = changes, content
     tflite.save(path, best[1], description)
+
+
+def _check_convertible(description):
+    """Refuse the networks that the converter of TensorFlow 1.15 cannot convert, before it crashes."""
+    if not tflite.ON_TENSORFLOW_1:
+        return
+    what = "a " + description.architecture if description.architecture in NOT_ON_TENSORFLOW_1 else ""
+    if description.train.normalize_features:  # the converter subtracts the means of channels from a row of all features
+        what = "a %s with --normalize-features" % description.architecture
+    if what:
+        raise Unavailable("TensorFlow %s cannot convert %s to 8-bit integers" % (tf.__version__, what), tflite.NEWER)
 
 
 def _interpreter(content, path):
@@ -59,7 +72,7 @@ def _interpreter(content, path):
         return interpreter(content, path)
     except KwsError as error:
         # The interpreter of TensorFlow 1.15 refuses some scales that its converter rounds.
-        raise KwsError(error.problem, _NEWER) if tflite.ON_TENSORFLOW_1 else error
+        raise KwsError(error.problem, tflite.NEWER) if tflite.ON_TENSORFLOW_1 else error
 
 
 def _ranges(description, prefix, features):
@@ -68,8 +81,8 @@ def _ranges(description, prefix, features):
         weights = checkpoint.values(prefix)
         name = "%s/%s" % (description.architecture, FEATURES_RANGE)
         return [tuple(weights[name + end] for end in ("_low", "_high"))]
-    floors = np.percentile(features, FLOOR_PERCENTAGES).astype(np.float32)
-    return [(floor, np.inf) for floor in sorted(set(floors))]
+    floors = np.linspace(features.min(), np.percentile(features, HIGHEST_FLOOR_PERCENTAGE), FLOORS, dtype=np.float32)
+    return [(floor, np.inf) for floor in floors]
 
 
 def _converted(graph_def, features, description):
@@ -120,14 +133,14 @@ def _clips_of(description, split):
     return EvaluationSet(data, description.data.wanted_words, description.features, split)
 
 
-def _clips_evenly(description):
-    """Training clips, as many of each label as of the others."""
+def _clips_evenly(description, count):
+    """About so many training clips, as many of each label as of the others."""
     clips = _clips_of(description, "training")
     if not len(clips):
         raise Unavailable(
             "%s has no training clips of %s" % (description.data_path, ", ".join(description.data.wanted_words)),
             "name other prepared data with --data-path",
         )
-    each = -(-CLIPS_CALIBRATED // len(description.labels))
+    each = -(-count // len(description.labels))
     rows = [np.flatnonzero(clips.targets == label)[:each] for label in range(len(description.labels))]
     return clips.clips(np.concatenate(rows))
