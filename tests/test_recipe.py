@@ -196,6 +196,11 @@ def test_averages_follow_the_weights_of_all_steps(data, tmp_path):  # noqa: F811
         expected = saved[name]
 
 
+def test_the_detector_asks_for_less_where_smoothed_labels_lower_the_scores(unbroken):
+    """With a label smoothing of 0.1, a network gives 0.9 where it would give 1 otherwise."""
+    assert run_directory.resolve(str(unbroken))[0].detector.threshold == 0.81
+
+
 def test_normalized_features_are_those_of_training_clips(data, unbroken):  # noqa: F811
     """Mean 0 and deviation 1 on other training clips than those that were counted, too."""
     found = weights(unbroken)

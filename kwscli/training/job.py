@@ -12,7 +12,9 @@ from ..errors import KwsError
 from ..models import costs
 from ..runs import run_directory
 from ..runs.description import Description, versions
-from ..settings import KEYWORDS, DataSettings, PrepareSettings, TrainSettings, flag_of, pick, unknown_percentage_for
+from ..settings import (
+    KEYWORDS, DataSettings, DetectorSettings, PrepareSettings, TrainSettings, flag_of, pick, unknown_percentage_for
+)
 from ..sound import feature_settings, spec_augment
 from ..workers import cluster
 from . import layers, start
@@ -48,6 +50,7 @@ class Job(NamedTuple):
             labels=labels.labels_of(self.data.wanted_words),
             features=self.features,
             data=self.data,
+            detector=_detector(self.train),
             train=self.train,
             data_path=self.data_path,
             data_sha256=data_sha256,
@@ -104,6 +107,11 @@ def plan(values: Dict[str, Any]) -> Job:
         cluster=together,
         workers=workers,
     )
+
+
+def _detector(train):
+    """The detector of kws listen. With smoothed labels, scores hardly exceed 1 - label_smoothing: it asks for less."""
+    return DetectorSettings(threshold=round(DetectorSettings.threshold * (1 - train.label_smoothing), 4))
 
 
 def _network_of(values):
