@@ -24,7 +24,7 @@ from kwscli.console import table  # noqa: E402
 from kwscli.files import replacing  # noqa: E402
 from kwscli.runs import run_directory  # noqa: E402
 
-STEPS = "--how-many-training-steps", "250,100", "--learning-rate", "0.001,0.0002", "--eval-step-interval", "350"
+STEPS = "--how-many-training-steps", "1000,400", "--learning-rate", "0.002,0.0004", "--eval-step-interval", "350"
 FORMATS = [name for name in export.FORMATS if name != "om"]  # it needs CANN
 INT8 = "tflite-int8"
 
