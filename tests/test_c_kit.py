@@ -253,7 +253,7 @@ def test_the_features_are_those_of_python_on_real_speech(features, speech, tmp_p
     wanted = features_of(clips / np.float32(32768), settings)
     folder = features_kit(tmp_path / "kit", settings)
     with Kit(folder) as kit:
-        np.testing.assert_allclose(kit.features(clips), wanted, atol=5e-4)
+        np.testing.assert_allclose(kit.features(clips), wanted, atol=1e-4)
     with Kit(folder, ["-DKWS_REAL=double"], np.float64) as kit:
         np.testing.assert_allclose(kit.features(clips), wanted, atol=1e-4)
 

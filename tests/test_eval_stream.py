@@ -11,7 +11,7 @@ from hypothesis import given, settings as hypothesis_settings, strategies as st
 from test_freeze import write_run
 from test_listen import Tones, spoken
 
-from kwscli import classifiers, pretrained
+from kwscli import classifiers, pretrained, significance
 from kwscli.classifiers import light as light_models
 from kwscli.data import dataset
 from kwscli.detector import Detector
@@ -37,12 +37,12 @@ LEVEL = 8.5
 ])
 def test_the_interval_is_garwoods(count, low, high):
     """Garwood, Biometrika 28 (1936); the values are those of Ulm, American Journal of Epidemiology 131 (1990)."""
-    assert operating_points.poisson_interval(count) == pytest.approx((low, high), abs=1e-3)
+    assert significance.poisson_interval(count) == pytest.approx((low, high), abs=1e-3)
 
 
 def test_the_rule_of_three():
-    assert operating_points.upper_bound(0) == pytest.approx(-np.log(0.05))
-    assert operating_points.upper_bound(5) == pytest.approx(10.513, abs=1e-3)
+    assert significance.poisson_upper_bound(0) == pytest.approx(-np.log(0.05))
+    assert significance.poisson_upper_bound(5) == pytest.approx(10.513, abs=1e-3)
 
 
 def random_stream(seed, count=2000, words=0, sureness=0.02):

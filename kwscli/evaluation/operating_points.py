@@ -8,6 +8,7 @@ from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
+from .. import significance
 from ..detector import Detector
 from ..errors import KwsError
 from ..labels import SILENCE, UNKNOWN
@@ -48,7 +49,7 @@ class Point(NamedTuple):
     @property
     def interval(self) -> Tuple[float, float]:
         """The 95 % interval of the false accepts per hour."""
-        return tuple(end / self.hours for end in poisson_interval(self.false_accepts))
+        return tuple(end / self.hours for end in significance.poisson_interval(self.false_accepts))
 
     def to_json(self) -> Dict[str, Any]:
         return dict(
@@ -60,19 +61,6 @@ class Point(NamedTuple):
 def keywords_of(labels: Sequence[str]) -> List[str]:
     """The labels that can be detected."""
     return [label for label in labels if label not in (SILENCE, UNKNOWN)]
-
-
-def poisson_interval(count: int, confidence: float = 0.95) -> Tuple[float, float]:
-    """The exact interval of the mean of a Poisson distribution that gave this count (Garwood, Biometrika 28, 1936)."""
-    from scipy.special import gammaincinv  # not every command waits for it
-
-    tail = (1 - confidence) / 2
-    return float(gammaincinv(count, tail)) if count else 0.0, float(gammaincinv(count + 1, 1 - tail))
-
-
-def upper_bound(count: int, confidence: float = 0.95) -> float:
-    """What the mean of a Poisson distribution that gave this count does not exceed; of 0, it is about 3."""
-    return poisson_interval(count, 2 * confidence - 1)[1]
 
 
 def heard(labels: Sequence[str], stream: ScoredStream, settings: DetectorSettings) -> List[truth.Heard]:
