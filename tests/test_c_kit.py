@@ -314,6 +314,16 @@ def test_another_file_than_a_wav_file_is_refused(small, content, tmp_path):
     assert done.returncode == 1 and b"not a 16-bit mono WAV file at 16000 samples per second" in done.stdout
 
 
+@needs_compiler
+def test_a_program_that_listens_needs_a_file(small, tmp_path):
+    program = str(tmp_path / "kws")
+    toolchain.build(small[0], program, toolchain.host_compiler(), toolchain.SOURCES + ("main.c",))
+    done = subprocess.run([program, "--listen"], stdout=subprocess.PIPE)
+    assert (done.returncode, done.stdout.decode()) == (
+        1, "--listen needs a WAV file, or - for raw samples on standard input\n"
+    )
+
+
 # Settings of the detector with few and many windows, with thresholds that scores of n/256 reach exactly, and with fewer
 # windows in the time than must count.
 DETECTORS = {

@@ -182,9 +182,10 @@ def evaluate(
     found: List[Measurement] = []
     for path in paths:
         with classifiers.open(path, labels, light=True) as model:
-            if found and operating_points.keywords_of(model.labels) != list(found[0].comparison.keywords):
+            keywords = operating_points.keywords_of(model.labels)
+            if found and keywords != list(found[0].comparison.keywords):
                 raise KwsError(
-                    "%s has other keywords (%s) than %s" % (path, ", ".join(model.labels), paths[0]),
+                    "%s has other keywords (%s) than %s" % (path, console.listed(keywords), paths[0]),
                     "measure it alone",
                 )
             data_path = data_path or model.data_path or "data"
