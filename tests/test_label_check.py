@@ -124,7 +124,7 @@ def test_recordings_with_wrong_words_are_listed_with_the_right_one(folder, check
     found = {row["file"]: (row["word"], row["suggested"]) for row in rows[:3]}
     assert found == {"%s/00000004_nohash_0.wav" % word: (wrong, word) for word, wrong in WRONG.items()}
     assert all(float(row["score_of_word"]) < float(row["score_of_suggested"]) for row in rows)
-    assert "%d of 90 words are doubtful, listed with the most doubtful first; " % len(rows) in checked.output
+    assert "%d of 90 words are doubtful; the most doubtful come first. " % len(rows) in checked.output
     assert "All of them: %s" % os.path.join(str(folder / "data"), "packed", "doubtful.csv") in checked.output
 
 
