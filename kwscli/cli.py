@@ -206,7 +206,8 @@ def train(**values):
 @options(EvaluationSettings)
 @click.option("--stream", is_flag=False, flag_value="", metavar="[FILE]",
               help="Measure on a long recording, or on one that is made of prepared data.")
-@click.option("--truth", metavar="FILE", help="What is said in the recording, as for kws listen; else no keyword.")
+@click.option("--truth", metavar="FILE",
+              help="What is said in the recording, in a form that kws listen reads; without it, no keyword.")
 @click.option("--save-stream", metavar="DIR", help="Keep the stream that is made, and what is said in it.")
 @options(StreamSettings)
 @_labels
@@ -387,8 +388,8 @@ def _csv_writer(columns):
 @click.option("--labels-file", metavar="FILE", help="Write an Audacity label track.")
 @click.option("--save-clips", metavar="DIR", help="Keep what was heard as WAV files, in a folder per keyword.")
 @click.option("--truth", metavar="FILE", help="Compare with what was said: lines `word, time`, Audacity labels or CSV.")
-@click.option("--tolerance-ms", type=click.FloatRange(0), default=750, show_default=True,
-              help="Time between a word and its detection, with --truth.")
+@click.option("--tolerance-ms", type=click.FloatRange(0), default=StreamSettings.tolerance_ms, show_default=True,
+              help="Longest time between a word and its detection, with --truth.")
 @click.option("--stats", is_flag=True, help="Print the speed at the end.")
 @_json
 def listen(source, checkpoint, labels, microphone, rate, labels_file, save_clips, truth, tolerance_ms, stats, as_json,

@@ -13,12 +13,12 @@ from ..detector import Detector
 from ..errors import KwsError
 from ..labels import SILENCE, UNKNOWN
 from ..listening import truth
-from ..settings import DetectorSettings
+from ..settings import DetectorSettings, StreamSettings
 
 # From the highest to the lowest. Some networks are seldom sure to more than 0.95, others are to 0.9999.
 _DOUBTS = np.geomspace(1e-5, 0.01, 25), np.arange(0.015, 0.0975, 0.005), np.arange(0.1, 0.505, 0.01)
 THRESHOLDS = (1.0,) + tuple(round(1 - doubt, 6) for doubt in np.concatenate(_DOUBTS).tolist())
-TOLERANCE_MS = 750.0  # between a word and its detection
+TOLERANCE_MS = StreamSettings.tolerance_ms
 _SLACK = 1e-6  # far more than the rounding errors of a detector
 
 
