@@ -12,7 +12,7 @@ import sys
 import tarfile
 import tempfile
 import time
-from typing import Any, Callable, Iterator, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -26,6 +26,7 @@ from .settings import flag_of, to_json
 from .sound import feature_settings
 from .sound.feature_settings import FeatureSettings
 from .sound.features import features
+from .timing import lower_quartile, seconds_per_call
 from .workers import cores
 
 BARE_STEPS = 100
@@ -77,22 +78,6 @@ def choose_device() -> Tuple[DeviceSettings, Any]:
 def stream_of(data: dataset.Dataset, description: Description) -> batches.TrainingStream:
     """The batches of a training with this description."""
     return batches.TrainingStream(data, description.data, description.features, description.train.batch_size, 1)
-
-
-def lower_quartile(values: Sequence[float]) -> float:
-    """The limit below which a quarter of the values are: other programs slow some measurements down."""
-    return float(np.percentile(values, 25))
-
-
-def seconds_per_call(function: Callable[[], Any], calls: int) -> np.ndarray:
-    """[calls / 10, 2]: seconds, and processor seconds of all threads here, of a call. Each row is a mean of ten."""
-    found = []
-    for _ in range(calls // 10):
-        began = time.perf_counter(), time.process_time()
-        for _ in range(10):
-            function()
-        found.append((time.perf_counter() - began[0], time.process_time() - began[1]))
-    return np.array(found) / 10
 
 
 class BareStep:

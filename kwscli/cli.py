@@ -206,14 +206,16 @@ def train(**values):
 @options(EvaluationSettings)
 @click.option("--stream", is_flag=False, flag_value="", metavar="[FILE]",
               help="Measure on a long recording, or on one that is made of prepared data.")
-@click.option("--truth", metavar="FILE", help="What is said in the recording, as for kws listen; else no keyword.")
+@click.option("--truth", metavar="FILE",
+              help="What is said in the recording, in a form that kws listen reads; without it, no keyword.")
 @click.option("--save-stream", metavar="DIR", help="Keep the stream that is made, and what is said in it.")
 @options(StreamSettings)
 @_labels
 @click.option("--report", metavar="DIR",
               help="Write a page with figures and mistakes to listen to, and its numbers as JSON, CSV and PNG.")
 @_json
-def evaluate(paths, checkpoints, data_path, split, labels, report, as_json, **how):
+@click.pass_context
+def evaluate(context, paths, checkpoints, data_path, split, labels, report, as_json, **how):
     """Measure a network: accuracy, precision and recall per label, and the confusion matrix.
 
     The data path is prepared data, or an archive or folder that has a folder per label. Several networks are measured
@@ -237,6 +239,9 @@ def evaluate(paths, checkpoints, data_path, split, labels, report, as_json, **ho
     clips = {name: how.pop(name) for name in vars(EvaluationSettings())}
     if how["stream"] is not None:
         _refuse(dict(clips, report=report), "is about clips, and a stream has none")
+        if how["stream"] and not os.path.isdir(how["stream"]):
+            reason = "is for a stream that kws makes, but --stream names %s" % how["stream"]
+            _check_not_given(context, reason, "data_path")
         _evaluate_stream(paths, labels, data_path, split, as_json, check, **how)
         return
     _refuse(how, "has no effect without --stream")
@@ -281,6 +286,14 @@ def _refuse(values, why):
     for name, value in values.items():
         if value is not None:
             raise KwsError("%s %s %s" % (flag_of(name), value, why), "leave it out")
+
+
+def _check_not_given(context, reason, *names):
+    """Refuse flags that are on the command line, though they cannot act; a default or a variable may stay."""
+    for parameter in context.command.params:
+        source = context.get_parameter_source(parameter.name)
+        if parameter.name in names and source is click.core.ParameterSource.COMMANDLINE:
+            raise KwsError("%s %s" % (parameter.opts[0], reason), "leave it out")
 
 
 def _evaluate_stream(paths, labels, data_path, split, as_json, check, **how):
@@ -375,8 +388,8 @@ def _csv_writer(columns):
 @click.option("--labels-file", metavar="FILE", help="Write an Audacity label track.")
 @click.option("--save-clips", metavar="DIR", help="Keep what was heard as WAV files, in a folder per keyword.")
 @click.option("--truth", metavar="FILE", help="Compare with what was said: lines `word, time`, Audacity labels or CSV.")
-@click.option("--tolerance-ms", type=click.FloatRange(0), default=750, show_default=True,
-              help="Time between a word and its detection, with --truth.")
+@click.option("--tolerance-ms", type=click.FloatRange(0), default=StreamSettings.tolerance_ms, show_default=True,
+              help="Longest time between a word and its detection, with --truth.")
 @click.option("--stats", is_flag=True, help="Print the speed at the end.")
 @_json
 def listen(source, checkpoint, labels, microphone, rate, labels_file, save_clips, truth, tolerance_ms, stats, as_json,
@@ -583,7 +596,10 @@ def bench(context, paths, data_path, labels, as_json, rounds, **how):
     if paths:
         _check_not_given(context, "does not act on the speed of models", "data_path", *how)
         speeds = model_speed.measure(paths, labels, rounds)
-        click.echo(json.dumps([one.to_json() for one in speeds], indent=1) if as_json else model_speed.table(speeds))
+        if as_json:
+            _print_json([one.to_json() for one in speeds])
+        else:
+            click.echo(model_speed.table(speeds))
         return
     _check_not_given(context, "belongs to a model", "labels")
     measured = benching.benchmark(data_path, rounds=rounds, **how)
@@ -592,14 +608,6 @@ def bench(context, paths, data_path, labels, as_json, rounds, **how):
         return
     for name, value in measured:
         click.echo("%-62s %s" % (name, value))
-
-
-def _check_not_given(context, reason, *names):
-    """Refuse flags that cannot act."""
-    for parameter in context.command.params:
-        source = context.get_parameter_source(parameter.name)
-        if parameter.name in names and source is click.core.ParameterSource.COMMANDLINE:
-            raise KwsError("%s %s" % (parameter.opts[0], reason), "leave it out")
 
 
 @cli.command()

@@ -55,8 +55,8 @@ class Report(NamedTuple):
 
     def __str__(self) -> str:
         lines = [
-            "{:,} of {:,} words are doubtful, listed with the most doubtful first; networks that did not know the "
-            "speaker recognized {:.1f} %".format(len(self.found), self.checked, 100 * self.accuracy)
+            "{:,} of {:,} words are doubtful; the most doubtful come first. Networks that did not know the speaker "
+            "recognized {:.1f} % of all words".format(len(self.found), self.checked, 100 * self.accuracy)
         ]
         if self.found:
             rows = [(one.file, one.word, one.suggested, "%.2f" % one.score_of_word, "%.2f" % one.score_of_suggested)

@@ -3,18 +3,17 @@
 Other programs on the machine disturb measurements. So the models are measured in turns.
 """
 import contextlib
-import time
-from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence
 
 import numpy as np
 
 from . import classifiers, console
-from .bench import lower_quartile
 from .classifiers.classifier import BATCH
+from .evaluation.cost import noise
 from .sound.features import features
+from .timing import lower_quartile, seconds_per_call
 
 CALLS = 10  # per round, with one clip each
-LOUDNESS = 0.3  # of the noise in the clips; what is in a clip does not change the time
 
 
 class Speed(NamedTuple):
@@ -51,8 +50,7 @@ def measure(paths: Sequence[str], labels: Optional[str], rounds: int) -> List[Sp
 
 def _parts(model):
     """[(function, its calls per round, clips per call)] of what is measured. The first calls are made here."""
-    noise = np.random.RandomState(0).uniform(-LOUDNESS, LOUDNESS, (BATCH, model.features.clip_samples))
-    clips = noise.astype(np.float32)
+    clips = noise(model, BATCH)
     parts = [(lambda: model.scores(clips[:1]), CALLS, 1), (lambda: model.scores(clips), 1, BATCH)]
     if model.takes_features:
         rows = features(clips[:1], model.features)
@@ -64,11 +62,9 @@ def _parts(model):
     return parts
 
 
-def _milliseconds(function: Callable[[], Any], calls: int, clips: int) -> float:
-    began = time.perf_counter()
-    for _ in range(calls):
-        function()
-    return 1000 * (time.perf_counter() - began) / (calls * clips)
+def _milliseconds(function, calls, clips):
+    """The time per clip, as the mean of some calls."""
+    return 1000 * seconds_per_call(function, calls, calls)[0, 0] / clips
 
 
 def _speed(path, model, times):

@@ -181,7 +181,7 @@ class StreamSettings:
     )
     stream_seed: int = setting(1, "Determines which words it has, and when.", minimum=0, maximum=2 ** 31 - 1)
     tolerance_ms: float = setting(
-        750.0, "Time between a word and its detection, with --stream.", minimum=0, maximum=60000
+        750.0, "Longest time between a word and its detection, with --stream.", minimum=0, maximum=60000
     )
     max_false_accepts_per_hour: Optional[float] = setting(
         None, "With --stream: find thresholds of the keywords for this rate, and write them into the model.", minimum=0

@@ -1,4 +1,7 @@
-"""What a number of clips, or of trainings, can show: intervals, tests, and how many clips a claim needs."""
+"""What a number of clips, trainings or false accepts can show: intervals, tests, and how many clips a claim needs.
+
+Functions import scipy, because not every command waits for it.
+"""
 import math
 from typing import List, Sequence, Tuple
 
@@ -107,6 +110,20 @@ def holm(p_values: Sequence[float]) -> List[float]:
         least = max(least, min(1.0, (len(p_values) - rank) * p_values[index]))
         adjusted[index] = least
     return adjusted
+
+
+def poisson_interval(count: int, confidence: float = 0.95) -> Tuple[float, float]:
+    """The exact interval of the mean of a Poisson distribution that gave this count (Garwood, Biometrika 28, 1936)."""
+    from scipy import special
+
+    tail = (1 - confidence) / 2
+    low = float(special.gammaincinv(count, tail)) if count else 0.0
+    return low, float(special.gammaincinv(count + 1, 1 - tail))
+
+
+def poisson_upper_bound(count: int, confidence: float = 0.95) -> float:
+    """What the mean of a Poisson distribution that gave this count does not exceed; of 0, it is about 3."""
+    return poisson_interval(count, 2 * confidence - 1)[1]
 
 
 def _mean_and_variance(values):

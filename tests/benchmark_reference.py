@@ -29,6 +29,7 @@ from kwscli import bench  # noqa: E402
 from kwscli.console import table  # noqa: E402
 from kwscli.data import dataset  # noqa: E402
 from kwscli.sound.feature_settings import FeatureSettings  # noqa: E402
+from kwscli.timing import lower_quartile, seconds_per_call  # noqa: E402
 
 
 class PerClipPipeline:
@@ -69,8 +70,8 @@ class PerClipPipeline:
         self._session.close()
 
     def seconds(self):
-        """As `bench.seconds_per_call`, for a batch."""
-        return bench.seconds_per_call(lambda: [self._session.run(self._features, feed) for feed in self._feeds], 20)
+        """As `seconds_per_call`, for a batch."""
+        return seconds_per_call(lambda: [self._session.run(self._features, feed) for feed in self._feeds], 20)
 
 
 def compare(data_path, folder, architecture, steps, rounds):
@@ -87,7 +88,7 @@ def compare(data_path, folder, architecture, steps, rounds):
             pipeline_times.append(pipeline.seconds()[:, 0])
             if round_number:
                 full.append(trainings.run(steps))
-    reference = sum(bench.lower_quartile(np.concatenate(times)) for times in (bare_times, pipeline_times))
+    reference = sum(lower_quartile(np.concatenate(times)) for times in (bare_times, pipeline_times))
     return bench.seconds_per_step(full), reference, device.name
 
 

@@ -12,7 +12,7 @@ from kwscli import models
 
 PACKAGE = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "kwscli")
 # What everything stands on; these modules import nothing but one another.
-BASE = "__init__ console errors files imports interrupts labels metrics recipes settings significance"
+BASE = "__init__ console errors files imports interrupts labels metrics recipes settings significance timing"
 # One subcommand each. `bench` measures all other parts, so it may import all of them.
 COMMANDS = "align bench doctor label label_check list_models listen record"
 # {package or module: (what it may import, beside BASE and itself; its modules that need TensorFlow)}. "*" stands for
@@ -52,7 +52,7 @@ ARROWS = {
     "doctor": ("devices workers", ""),
     "guides": ("", ""),
     "bench": ("*", "*"),
-    "model_speed": ("bench classifiers sound", ""),
+    "model_speed": ("classifiers evaluation sound", ""),
     "script_flags": ("", ""),
     "flags": ("script_flags", ""),
     "cli": ("*", ""),

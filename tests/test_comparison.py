@@ -313,7 +313,7 @@ def test_too_few_clips_are_told_with_the_number_that_is_needed():
 
 def test_labels_without_clips_and_a_single_label():
     assert of([2] * 300) == [
-        "All clips have the label yes: nothing is known of how often other sounds are taken for it.",
+        "All clips have the label yes: the accuracy does not show how often other sounds are taken for it.",
         "No clips of _silence_, _unknown_, no: the accuracy says nothing about them.",
     ]
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings as hypothesis_settings, strategies as st
 from test_freeze import write_run
 from test_listen import Tones, spoken
 
-from kwscli import classifiers, pretrained
+from kwscli import classifiers, pretrained, significance
 from kwscli.classifiers import light as light_models
 from kwscli.data import dataset
 from kwscli.detector import Detector
@@ -37,12 +37,12 @@ LEVEL = 8.5
 ])
 def test_the_interval_is_garwoods(count, low, high):
     """Garwood, Biometrika 28 (1936); the values are those of Ulm, American Journal of Epidemiology 131 (1990)."""
-    assert operating_points.poisson_interval(count) == pytest.approx((low, high), abs=1e-3)
+    assert significance.poisson_interval(count) == pytest.approx((low, high), abs=1e-3)
 
 
 def test_the_rule_of_three():
-    assert operating_points.upper_bound(0) == pytest.approx(-np.log(0.05))
-    assert operating_points.upper_bound(5) == pytest.approx(10.513, abs=1e-3)
+    assert significance.poisson_upper_bound(0) == pytest.approx(-np.log(0.05))
+    assert significance.poisson_upper_bound(5) == pytest.approx(10.513, abs=1e-3)
 
 
 def random_stream(seed, count=2000, words=0, sureness=0.02):
@@ -278,14 +278,17 @@ def test_a_stream_without_a_file_is_made(evaluating):
     assert len(latency) == 1 and latency[0].endswith(" ms")
 
 
-def test_latency_is_from_the_end_of_the_word_to_the_end_of_the_window(evaluating, tmp_path):
-    """QuietTones hears a tone in the middle half second of a window."""
-    soundfile.write(str(tmp_path / "a.wav"), quiet((3.0, 440), (6.0, 880)), RATE)
-    (tmp_path / "a.txt").write_text("2.8\t3.2\tyes\n5.8\t6.2\tno\n")
-    found = json.loads(evaluating("--stream", tmp_path / "a.wav", "--truth", tmp_path / "a.txt", "--json").stdout)
-    ends = np.arange(40) * 0.24 + 1
-    heard = [ends[np.abs(ends - 0.5 - middle) < 0.05 + 0.12].min() - middle - 0.2 for middle in (3.0, 6.0)]
-    assert found["latency_ms"]["median"] == pytest.approx(1000 * np.mean(heard), abs=241) and found["hits"] == 2
+def test_latency_is_from_the_end_of_the_word_to_the_end_of_the_window(evaluating, monkeypatch):
+    """The windows last 1 s, and their middles are at 0.5 s, 0.74 s, 0.98 s, ..."""
+    def sure(model, source):
+        scores = np.zeros((40, len(LABELS)))
+        scores[10, 2] = scores[20, 3] = 1.0  # these windows end at 3.4 s and 5.8 s
+        said = [Spoken(2.6, 3.1, "yes"), Spoken(4.9, 5.4, "no")]
+        return ScoredStream(np.arange(40) * STRIDE + 500, scores, 10.0, said)
+
+    monkeypatch.setattr("kwscli.evaluation.streaming.score", sure)
+    found = json.loads(evaluating("--stream", "--json").stdout)
+    assert found["latency_ms"] == {"median": pytest.approx(350), "90 %": pytest.approx(390)} and found["hits"] == 2
 
 
 def test_listen_reproduces_the_numbers_on_a_stream_that_was_kept(evaluating, kws, tmp_path):
@@ -341,6 +344,8 @@ def test_a_recording_that_is_shorter_than_a_window(evaluating, tmp_path):
     (["--stream", "."], "--stream . is a folder; name the model first: kws eval . --stream"),
     (["--stream", "--truth", "a.txt"], "--truth a.txt says what is said in a recording; name it: --stream FILE"),
     (["--stream", "a.wav", "--stream-minutes", "5"], "--stream-minutes 5.0 is for a stream that kws makes"),
+    (["--stream", "a.wav", "--data-path", "data"], "--data-path is for a stream that kws makes, but --stream"),
+    (["--stream", ".", "--data-path", "data"], "--stream . is a folder; name the model first: kws eval . --stream"),
     (["--stream", "a.wav", "--split", "training"], "--split training is for a stream that kws makes"),
     (["--stream", "a.wav", "--save-stream", "kept"], "--save-stream kept is for a stream that kws makes"),
     (["--stream", "--silence-percentage", "5"], "--silence-percentage 5.0 is about clips, and a stream has none"),
@@ -394,6 +399,18 @@ def test_several_models_are_a_table(evaluating):
     assert [line.split()[0] for line in lines[3:]] == ["tones", "tones"]
     found = json.loads(evaluating("one", "two", "--stream", "--stream-minutes", 1, "--json").stdout)
     assert [one["hits"] for one in found] == [10, 10]
+
+
+def test_models_with_other_keywords_are_not_in_one_table(evaluating, monkeypatch):
+    def opened(path=None, labels=None, light=False):
+        model = QuietTones()
+        model.path, model.labels = path, LABELS if path == "one" else LABELS[:2] + ("on", "off")
+        return model
+
+    monkeypatch.setattr("kwscli.classifiers.open", opened)
+    monkeypatch.setattr("kwscli.evaluation.streaming.score", lambda model, source: random_stream(0, 100))
+    ran = evaluating("one", "two", "--stream", "room.wav")
+    assert (ran.exit_code, ran.stderr) == (1, "Error: two has other keywords (on, off) than one; measure it alone\n")
 
 
 class WritesIntoTones:

@@ -32,7 +32,9 @@ def _one_label(clips):
     there = [label for label, count in clips.items() if count]
     if len(there) > 1:
         return []
-    return ["All clips have the label %s: nothing is known of how often other sounds are taken for it." % there[0]]
+    return [
+        "All clips have the label %s: the accuracy does not show how often other sounds are taken for it." % there[0]
+    ]
 
 
 def _without_clips(clips):

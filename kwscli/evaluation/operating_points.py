@@ -8,16 +8,17 @@ from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
+from .. import significance
 from ..detector import Detector
 from ..errors import KwsError
 from ..labels import SILENCE, UNKNOWN
 from ..listening import truth
-from ..settings import DetectorSettings
+from ..settings import DetectorSettings, StreamSettings
 
 # From the highest to the lowest. Some networks are seldom sure to more than 0.95, others are to 0.9999.
 _DOUBTS = np.geomspace(1e-5, 0.01, 25), np.arange(0.015, 0.0975, 0.005), np.arange(0.1, 0.505, 0.01)
 THRESHOLDS = (1.0,) + tuple(round(1 - doubt, 6) for doubt in np.concatenate(_DOUBTS).tolist())
-TOLERANCE_MS = 750.0  # between a word and its detection
+TOLERANCE_MS = StreamSettings.tolerance_ms
 _SLACK = 1e-6  # far more than the rounding errors of a detector
 
 
@@ -48,7 +49,7 @@ class Point(NamedTuple):
     @property
     def interval(self) -> Tuple[float, float]:
         """The 95 % interval of the false accepts per hour."""
-        return tuple(end / self.hours for end in poisson_interval(self.false_accepts))
+        return tuple(end / self.hours for end in significance.poisson_interval(self.false_accepts))
 
     def to_json(self) -> Dict[str, Any]:
         return dict(
@@ -60,19 +61,6 @@ class Point(NamedTuple):
 def keywords_of(labels: Sequence[str]) -> List[str]:
     """The labels that can be detected."""
     return [label for label in labels if label not in (SILENCE, UNKNOWN)]
-
-
-def poisson_interval(count: int, confidence: float = 0.95) -> Tuple[float, float]:
-    """The exact interval of the mean of a Poisson distribution that gave this count (Garwood, Biometrika 28, 1936)."""
-    from scipy.special import gammaincinv  # not every command waits for it
-
-    tail = (1 - confidence) / 2
-    return float(gammaincinv(count, tail)) if count else 0.0, float(gammaincinv(count + 1, 1 - tail))
-
-
-def upper_bound(count: int, confidence: float = 0.95) -> float:
-    """What the mean of a Poisson distribution that gave this count does not exceed; of 0, it is about 3."""
-    return poisson_interval(count, 2 * confidence - 1)[1]
 
 
 def heard(labels: Sequence[str], stream: ScoredStream, settings: DetectorSettings) -> List[truth.Heard]:

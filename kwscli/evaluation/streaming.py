@@ -7,7 +7,7 @@ from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Se
 
 import numpy as np
 
-from .. import classifiers, console
+from .. import classifiers, console, significance
 from ..classifiers.classifier import Classifier
 from ..console import say
 from ..data import dataset, freshness
@@ -44,12 +44,12 @@ class Measurement(NamedTuple):
     def interval(self) -> Sequence[float]:
         """The 95 % interval of the false accepts per hour."""
         count, hours = len(self.comparison.false_accepts), self.comparison.hours
-        return [end / hours for end in operating_points.poisson_interval(count)]
+        return [end / hours for end in significance.poisson_interval(count)]
 
     @property
     def upper_bound(self) -> float:
         """The false accepts per hour that the network does not exceed, at 95 % confidence."""
-        return operating_points.upper_bound(len(self.comparison.false_accepts)) / self.comparison.hours
+        return significance.poisson_upper_bound(len(self.comparison.false_accepts)) / self.comparison.hours
 
     def latency_ms(self, share: float) -> Optional[float]:
         """The time within which this share of the hits are certain; None without any."""
@@ -123,7 +123,7 @@ class Measurement(NamedTuple):
         if not self.wanted_rate:
             return shown + " No stream is long enough to show 0 per hour."
         return "%s To show %g per hour, a stream without any false accept has to last %.2f hours." % (
-            shown, self.wanted_rate, operating_points.upper_bound(0) / self.wanted_rate
+            shown, self.wanted_rate, significance.poisson_upper_bound(0) / self.wanted_rate
         )
 
 
@@ -182,9 +182,10 @@ def evaluate(
     found: List[Measurement] = []
     for path in paths:
         with classifiers.open(path, labels, light=True) as model:
-            if found and operating_points.keywords_of(model.labels) != list(found[0].comparison.keywords):
+            keywords = operating_points.keywords_of(model.labels)
+            if found and keywords != list(found[0].comparison.keywords):
                 raise KwsError(
-                    "%s has other keywords (%s) than %s" % (path, ", ".join(model.labels), paths[0]),
+                    "%s has other keywords (%s) than %s" % (path, console.listed(keywords), paths[0]),
                     "measure it alone",
                 )
             data_path = data_path or model.data_path or "data"

@@ -64,7 +64,10 @@ def converted(converter: "tf.lite.TFLiteConverter", description: Description) ->
 def save(
     path: str, content: bytes, description: Description, source: str = FEATURES_INPUT, extra: Mapping[str, bytes] = {}
 ) -> None:
-    """Write a file with its description. source, extra: as above."""
+    """Write a file with its description.
+
+    source: the name of its input. extra: more files {name: content} for the archive at its end.
+    """
     with open(path, "wb") as file:
         file.write(tflite_metadata.added(content, description, source))
     labels = "".join(label + "\n" for label in description.labels)

@@ -31,20 +31,20 @@ def scores(
 ) -> np.ndarray:
     """The scores [n, len(words)] of clips, each by a network that has not seen its fold.
 
-    features [n, frame_count, channel_count]; targets [n]: indices of words; folds [n]: from 0 to FOLDS - 1; network:
-    architecture and size of the networks that are trained.
+    features [n, frame_count, channel_count]; targets [n]: indices of words; folds [n]: from 0 to FOLDS - 1, of which
+    some may be without clips; network: architecture and size of the networks that are trained.
     """
-    job = _job(len(targets), words, network, feature_settings)
+    job, present = _job(len(targets), words, network, feature_settings), np.unique(folds)
     found = np.zeros((len(targets), len(words)), np.float32)
-    with interrupts.sigterm_closes(), Progress("checking", FOLDS * job.train.step_count, "steps") as progress:
-        for fold in range(FOLDS):
+    with interrupts.sigterm_closes(), Progress("checking", len(present) * job.train.step_count, "steps") as progress:
+        for fold in present:
             rest = folds != fold
             found[~rest] = _scores(job, features[rest], targets[rest], features[~rest], progress)
     return found
 
 
 def _job(count, words, network, feature_settings):
-    """A training without changes to the clips. It takes 10 epochs, or fewer of large data."""
+    """A training without changes to the clips. It takes 10 epochs: fewer of large data, and more of small data."""
     train = TrainSettings()
     steps = int(np.clip(_EPOCHS * count * (FOLDS - 1) / FOLDS / train.batch_size, _MIN_STEPS, _MAX_STEPS))
     architecture, size = network

@@ -3,6 +3,7 @@ from typing import Any, Dict, Iterator, List, NamedTuple, Sequence
 
 import numpy as np
 
+from .. import significance
 from ..data.batches import rng_of
 from ..evaluation import operating_points, streaming
 from ..evaluation.operating_points import ScoredStream
@@ -45,7 +46,7 @@ class FalseAccepts(NamedTuple):
     @property
     def at_most_per_hour(self) -> float:
         """What the rate does not exceed, with a confidence of 95 %."""
-        return operating_points.upper_bound(self.count) / self.hours
+        return significance.poisson_upper_bound(self.count) / self.hours
 
 
 class Clips:

@@ -16,7 +16,7 @@ FILES = {PAGE, NUMBERS, *(name + ".csv" for name in _TABLES), *(name + ".png" fo
 
 
 def check(folder: str) -> None:
-    """Raise a KwsError if no report can be written to a folder. To know that before the measurement saves time."""
+    """Raise a KwsError if no report can be written to a folder. Call it before the measurement, which takes time."""
     for name in ("matplotlib", "jinja2"):
         imports.optional(name, page.EXTRA)
     if not os.path.lexists(folder):

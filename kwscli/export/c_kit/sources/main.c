@@ -211,6 +211,10 @@ int main(int argc, char **argv)
     if (argc < 2) {
         return check_vectors();
     }
+    if (listens && argc < 3) {
+        printf("--listen needs a WAV file, or - for raw samples on standard input\n");
+        return EXIT_FAILURE;
+    }
     for (i = 1 + listens; i < argc; ++i) {
         status |= listens ? listen_to(argv[i]) : spot(argv[i]);
     }
