@@ -209,7 +209,7 @@ def test_words_may_have_spaces_where_commas_separate_them(planned, words, expect
     ("--wanted_words yes,yes", 1, "Error: the keywords have yes more than once; give each keyword once"),
     ("--wanted_words yes,Yes", 1, "Error: the keywords have Yes, yes more than once; give each keyword once"),
     ("--wanted_words _silence_", 1,
-     "Error: _silence_ cannot be a keyword, because it begins with _; leave it out of --wanted-words; kws adds "
+     "Error: _silence_ cannot be a keyword, because it begins with _; leave it out; kws adds "
      "_silence_ and _unknown_ itself"),
     ("--wanted_words ,", 2, "',' is not a list of words; separate them by commas"),
     ("--check_nans maybe", 2, "Error: Got unexpected extra argument (maybe)"),
