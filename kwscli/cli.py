@@ -14,7 +14,7 @@ import click
 from . import __version__, console, export, guides, imports, interrupts, models, pretrained
 from .boards import BOARDS
 from .errors import KwsError
-from .flags import Group, ListOf, check_repeated, options
+from .flags import FiniteRange, Group, ListOf, check_repeated, options
 from .settings import (
     DataSettings, DetectorSettings, EvaluationSettings, PrepareSettings, StreamSettings, TrainSettings, flag_of, pick
 )
@@ -267,12 +267,12 @@ def _evaluate_clips(path, labels, data_path, split, report, check, settings):
         from .evaluation import evaluate as evaluating, measurements
         from .evaluation.report import writer
 
-    if report:
+    if report is not None:
         writer.check(report)
     with classifiers.open(path, labels) as model:
         data_path = data_path or model.data_path or "data"
         check(model, data_path)
-        if not report:
+        if report is None:
             return evaluating.evaluate(model, data_path, model.data, split, **settings), model.path
         given = dict(settings, split=split, labels=labels, report=report)
         command = _command("eval", checkpoint=model.path, data_path=data_path, **given)
@@ -319,7 +319,7 @@ def _evaluate_stream(paths, labels, data_path, split, as_json, check, **how):
 @_checkpoint
 @_labels
 @click.option("--top", type=click.IntRange(1), default=3, show_default=True, help="Number of labels to show per file.")
-@click.option("--min-score", type=click.FloatRange(0, 1), metavar="P",
+@click.option("--min-score", type=FiniteRange(0, 1), metavar="P",
               help="A file whose highest score is below this, such as 0.8, is not recognized.  "
               "[default: the threshold of the keyword in the model, if it has one]")
 @_json
@@ -388,7 +388,7 @@ def _csv_writer(columns):
 @click.option("--labels-file", metavar="FILE", help="Write an Audacity label track.")
 @click.option("--save-clips", metavar="DIR", help="Keep what was heard as WAV files, in a folder per keyword.")
 @click.option("--truth", metavar="FILE", help="Compare with what was said: lines `word, time`, Audacity labels or CSV.")
-@click.option("--tolerance-ms", type=click.FloatRange(0), default=StreamSettings.tolerance_ms, show_default=True,
+@click.option("--tolerance-ms", type=FiniteRange(0), default=StreamSettings.tolerance_ms, show_default=True,
               help="Longest time between a word and its detection, with --truth.")
 @click.option("--stats", is_flag=True, help="Print the speed at the end.")
 @_json
@@ -471,7 +471,7 @@ def freeze(checkpoint, formats, output, data_path, as_json):
 @click.option("--recordings", metavar="DIR",
               help="Your recordings: a folder per word, or only files if there is one word.")
 @_data_path(otherwise="none: other words are synthesised")
-@click.option("--max-false-accepts-per-hour", type=click.FloatRange(0), default=1.0, show_default=True, metavar="N",
+@click.option("--max-false-accepts-per-hour", type=FiniteRange(0), default=1.0, show_default=True, metavar="N",
               help="The thresholds are chosen for this rate.")
 @click.option("--quick", is_flag=True, help="Synthesise and train less: minutes, not the better part of an hour.")
 @click.option("--word-list", metavar="FILE",
@@ -498,12 +498,12 @@ def words(context, new, max_false_accepts_per_hour, as_json, start_checkpoint, *
         from .words import project, report
 
     start = start_checkpoint or pretrained.names()[0]
-    request = project.Request(tuple(new), start_checkpoint=start, **how)
-    project.check(request)
+    request = project.checked(project.Request(tuple(new), start_checkpoint=start, **how))
+    # A start that cannot be used is told before anything is made.
+    job = jobs.plan(train.make_context("train", project.training_flags(request), context.parent).params)
     imports.need_tensorflow()
     material = project.collect(request)
     if not project.is_trained(request):
-        job = jobs.plan(train.make_context("train", project.training_flags(request), context.parent).params)
         with imports.guarded():
             from .training import loop as training
 

@@ -1,6 +1,7 @@
 """Settings become flags, and errors become exit statuses. Only this module and `cli` know click."""
 import dataclasses
 import importlib
+import math
 import os
 import signal
 from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple, Union
@@ -36,6 +37,14 @@ class ListOf(click.ParamType):
         if self.kind is str and "," in value:
             return filter(None, (" ".join(part.split()) for part in value.split(",")))
         return value.replace(",", " ").split()
+
+
+class FiniteRange(click.FloatRange):
+    """A number in a range, which neither nan nor inf is."""
+
+    def convert(self, value: Any, param: Optional[click.Parameter], ctx: Optional[click.Context]) -> float:
+        number = super().convert(value, param, ctx)
+        return number if math.isfinite(number) else self.fail("%s is not a finite number" % value, param, ctx)
 
 
 class Command(click.Command):

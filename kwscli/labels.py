@@ -21,12 +21,12 @@ def labels_of(keywords: Sequence[str]) -> Tuple[str, ...]:
     forms = [folded(word) for word in keywords]
     repeated = sorted({word for word, form in zip(keywords, forms) if forms.count(form) > 1})
     if repeated:
-        raise KwsError("--wanted-words has %s more than once" % ", ".join(repeated), "give each keyword once")
+        raise KwsError("the keywords have %s more than once" % ", ".join(repeated), "give each keyword once")
     reserved = [word for word in keywords if word.startswith("_")]
     if reserved:
         raise KwsError(
             "%s cannot be a keyword, because it begins with _" % reserved[0],
-            "leave it out of --wanted-words; kws adds %s and %s itself" % (SILENCE, UNKNOWN),
+            "leave it out; kws adds %s and %s itself" % (SILENCE, UNKNOWN),
         )
     return (SILENCE, UNKNOWN) + tuple(keywords)
 

@@ -85,8 +85,8 @@ class Recorder:
         self, word: str, folder: str, speaker: str, device: str, say: Callable[[str], None],
         show: Callable[[str], None],
     ) -> None:
-        check_words([word])
-        self._word, self._folder, self._speaker = word, os.path.join(folder, word), speaker
+        self._word, = check_words([word])
+        self._folder, self._speaker = os.path.join(folder, self._word), speaker
         self._device, self._say, self._show = device, say, show
 
     def record(self, count: int) -> Iterator[str]:

@@ -66,7 +66,10 @@ def numbers_of(folder: str) -> Dict[str, int]:
 def build(folder: str, output: str, command: Sequence[str], sources: Sequence[str] = SOURCES) -> str:
     """Compile the kit in a folder with a command to `output`."""
     files = [os.path.join(folder, name) for name in sources]
-    _run([*command, "-I", folder, *files, "-o", output, "-lm"])
+    missing = [path for path in files if not os.path.isfile(path)]
+    if missing:
+        raise KwsError("%s is not a whole C kit: there is no %s" % (folder, missing[0]), "freeze or copy it again")
+    _run([*command, "-I", folder, *files, "-o", output, "-lm"], "correct the C code, or freeze it again")
     return output
 
 
@@ -118,7 +121,7 @@ def instructions(printed: str) -> Dict[str, int]:
     return {name: int(count) for name, count in re.findall(r"^(\w+): (\d+) instructions$", printed, re.M)}
 
 
-def _run(command):
+def _run(command, advice="check that it works"):
     """What a program prints on stdout; a KwsError with its first complaint if it fails."""
     try:
         done = subprocess.run(
@@ -132,5 +135,5 @@ def _run(command):
     if done.returncode:
         told = [line for line in (stderr or stdout).splitlines() if line.strip()]
         errors = [line for line in told if "error" in line] or told[-1:] or ["status %d" % done.returncode]
-        raise KwsError("%s failed: %s" % (os.path.basename(command[0]), errors[0]), "check that it works")
+        raise KwsError("%s failed: %s" % (os.path.basename(command[0]), errors[0]), advice)
     return stdout

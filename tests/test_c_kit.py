@@ -555,6 +555,19 @@ def test_a_kit_may_have_kernels_of_the_user(a_kit, tmp_path):
         assert opened.scores(np.zeros((1, 16000), np.float32)).shape == (1, 4)
 
 
+def test_a_kit_without_its_kernels_or_with_a_mistake_in_them(a_kit, kws, tmp_path):
+    kit = tmp_path / "kit"
+    shutil.copytree(a_kit, str(kit))
+    (kit / "kws_nn.c").write_text("int x = ;\n")
+    result = kws("label", "--checkpoint", kit, "x.wav")
+    assert result.exit_code == 1 and result.stderr.endswith("; correct the C code, or freeze it again\n")
+    (kit / "kws_nn.c").unlink()
+    result = kws("label", "--checkpoint", kit, "x.wav")
+    assert result.stderr == "Error: %s is not a whole C kit: there is no %s; freeze or copy it again\n" % (
+        kit, kit / "kws_nn.c"
+    )
+
+
 def test_a_kit_needs_a_compiler(a_kit, kws, tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.delenv("CC", raising=False)

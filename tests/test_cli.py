@@ -206,10 +206,10 @@ def test_words_may_have_spaces_where_commas_separate_them(planned, words, expect
     ("--model_size s --model_size_info 1 2", 1,
      "Error: --model-size and --model-size-info both choose the size of the network; give one of them"),
     ("--model_size xl", 1, "Error: ds_cnn has no size xl; its sizes are: s, m, l"),
-    ("--wanted_words yes,yes", 1, "Error: --wanted-words has yes more than once; give each keyword once"),
-    ("--wanted_words yes,Yes", 1, "Error: --wanted-words has Yes, yes more than once; give each keyword once"),
+    ("--wanted_words yes,yes", 1, "Error: the keywords have yes more than once; give each keyword once"),
+    ("--wanted_words yes,Yes", 1, "Error: the keywords have Yes, yes more than once; give each keyword once"),
     ("--wanted_words _silence_", 1,
-     "Error: _silence_ cannot be a keyword, because it begins with _; leave it out of --wanted-words; kws adds "
+     "Error: _silence_ cannot be a keyword, because it begins with _; leave it out; kws adds "
      "_silence_ and _unknown_ itself"),
     ("--wanted_words ,", 2, "',' is not a list of words; separate them by commas"),
     ("--check_nans maybe", 2, "Error: Got unexpected extra argument (maybe)"),

@@ -301,9 +301,10 @@ def test_half_a_file_is_an_error_of_one_line(name, exported, tmp_path, kws):
 def test_files_of_another_kind(name, source, message, exported, tmp_path, kws):
     if source:
         shutil.copy(exported[source], str(tmp_path / name))
-    result = kws("eval", tmp_path / name)
-    assert result.exit_code == 1 and re.search(message, result.stderr), result.stderr
-    assert len(result.stderr.splitlines()) == 1
+    for command in (["eval"], ["label", "x.wav", "--checkpoint"]):
+        result = kws(*command, tmp_path / name)
+        assert result.exit_code == 1 and re.search(message, result.stderr), result.stderr
+        assert len(result.stderr.splitlines()) == 1
 
 
 def test_an_onnx_file_of_another_program(exported, tmp_path, kws):

@@ -439,6 +439,23 @@ def test_neither_a_file_nor_the_current_folder_is_replaced(tmp_path, monkeypatch
         writer.check(".")
 
 
+def test_a_report_that_cannot_be_made_is_told_before_the_measurement(tmp_path):
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(KwsError, match="file/report cannot be made in .*file, which is a file; choose another place"):
+        writer.check(str(tmp_path / "file" / "report"))
+    with pytest.raises(KwsError, match="--report is empty; name a folder"):
+        writer.check("")
+    writer.check(str(tmp_path / "new" / "report"))
+    assert os.listdir(str(tmp_path)) == ["file"]
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write everywhere")
+def test_a_report_in_a_folder_without_write_permission(tmp_path):
+    tmp_path.chmod(0o555)
+    with pytest.raises(KwsError, match="which is a folder without write permission"):
+        writer.check(str(tmp_path / "report"))
+
+
 def test_an_earlier_report_stays_if_the_new_one_fails(level, clips, tmp_path, monkeypatch):
     folder = tmp_path / "report"
     _, before = report(level, clips, folder)

@@ -374,7 +374,7 @@ def test_from_words_to_a_network(espeak, small, kws, tmp_path):
 
     other = kws("words", "andere", "--language", "de", "--quick", "--train-dir", tmp_path / "run")
     assert (other.exit_code, other.stderr.count("\n")) == (1, 1)
-    assert "was made for other words or with other flags; choose another --train-dir" in other.stderr
+    assert "was made for other words or with other flags: the words differ; choose another --train-dir" in other.stderr
 
 
 @pytest.mark.parametrize("arguments, message", [
@@ -383,6 +383,8 @@ def test_from_words_to_a_network(espeak, small, kws, tmp_path):
     (["noise"], "a folder with this name means something else"),
     (["stop", "--recordings", "absent"], "there is no folder absent"),
     (["stop", "--data-path", "."], "holds no prepared data; run kws prepare --data-path ."),
+    (["hey, lamp"], "use 1 to 60 characters without commas"),
+    (["stop", "--start-checkpoint", "absent"], "there is no checkpoint absent"),
 ])
 def test_what_cannot_be_trained(kws, tmp_path, monkeypatch, arguments, message):
     monkeypatch.chdir(tmp_path)
@@ -402,6 +404,25 @@ def test_what_cannot_be_said(espeak, kws, tmp_path, monkeypatch, arguments, mess
     result = kws("words", *arguments)
     assert result.exit_code == 1 and message in result.stderr
     assert not os.path.exists("output/words/made/synthetic")
+
+
+def test_a_rate_of_false_accepts_that_is_no_number(kws, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    result = kws("words", "stop", "--max-false-accepts-per-hour", "nan")
+    assert result.exit_code == 2 and "nan is not a finite number" in result.stderr
+
+
+def test_a_run_of_another_command_stays_as_it_is(kws, tmp_path):
+    (tmp_path / "model.json").write_text("{}")
+    result = kws("words", "stop", "--train-dir", tmp_path)
+    assert (result.exit_code, result.stderr.count("\n")) == (1, 1)
+    assert "has a run that kws words did not make; choose another --train-dir" in result.stderr
+    assert os.listdir(str(tmp_path)) == ["model.json"]
+
+
+def test_spaces_in_a_phrase_count_once(tmp_path):
+    request = project.Request((" hey  lamp ",), "en", str(tmp_path), "ds_cnn_s")
+    assert project.checked(request).keywords == ("hey lamp",)
 
 
 def test_espeak_is_not_installed(kws, tmp_path, monkeypatch):

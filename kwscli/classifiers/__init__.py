@@ -51,6 +51,7 @@ def located(path: Optional[str]) -> str:
     if not path:
         return _default()
     if path.endswith(tuple(BY_SUFFIX)) or os.path.exists(path) or run_directory.is_there(path):
+        _check_kind(path)
         return path
     if path in pretrained.names():
         return pretrained.path(path)
@@ -131,14 +132,18 @@ def _module_name_of(path):
     return next(found, OTHERWISE)
 
 
-def _module_of(path):
-    """The module that opens a file, imported only now."""
-    name = _module_name_of(path)
-    if name == OTHERWISE and os.path.isfile(path) and not run_directory.is_checkpoint_file(path):
+def _check_kind(path):
+    """Refuse a file of another kind."""
+    is_file = os.path.isfile(path) and not run_directory.is_checkpoint_file(path)
+    if is_file and not is_exported(path) and not run_directory.is_there(path):
         raise KwsError(
             "%s is not a model that kws knows" % path,
             "name a run directory, a checkpoint, a folder with a %s, or a file that ends in %s"
             % (" or ".join(BY_FILE_IN_FOLDER), ", ".join(BY_SUFFIX)),
         )
+
+
+def _module_of(path):
+    """The module that opens a file, imported only now."""
     with imports.guarded():  # TensorFlow takes seconds
-        return importlib.import_module(name)
+        return importlib.import_module(_module_name_of(path))

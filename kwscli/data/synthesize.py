@@ -62,13 +62,13 @@ def synthesize(
 
 
 def check_words(words: Sequence[str]) -> Tuple[str, ...]:
-    """The words without repetition; each one is checked, because it becomes the name of a folder."""
-    words = tuple(dict.fromkeys(word.strip() for word in words))
+    """The words without repetition, with single spaces; each one becomes the name of a folder, so it is checked."""
+    words = tuple(dict.fromkeys(" ".join(filter(None, word.split(" "))) for word in words))
     for word in words:
-        if not word or word[0] in "_." or set(word) & set("/\\") or not word.isprintable() or len(word) > 60:
+        if not word or word[0] in "_." or set(word) & set("/\\,") or not word.isprintable() or len(word) > 60:
             raise KwsError(
                 "%r cannot be a word here, because a folder is named after each word" % word,
-                "use 1 to 60 characters without /, \\ and line breaks, and do not begin with _ or .",
+                "use 1 to 60 characters without commas, /, \\ and line breaks, and do not begin with _ or .",
             )
     if not words:
         raise KwsError("there is no word to synthesise", "give at least one")

@@ -70,10 +70,10 @@ class Material(NamedTuple):
     other: Optional[Part]  # all recordings in the data path, those of keywords too
 
 
-def check(request: Request) -> None:
-    """Raise a KwsError for keywords that cannot be trained, before anything is made."""
+def checked(request: Request) -> Request:
+    """The request with its keywords as folders are named. A KwsError, before anything is made, if it cannot be done."""
     labels.labels_of(request.keywords)
-    check_words(request.keywords)
+    request = request._replace(keywords=check_words(request.keywords))
     for keyword in request.keywords:
         if layouts.word_of(os.path.join(keyword, "a.wav")) != keyword:
             raise KwsError("%r cannot be a keyword, because a folder with this name means something else" % keyword,
@@ -84,6 +84,16 @@ def check(request: Request) -> None:
     if request.data_path and not dataset.is_prepared(request.data_path):
         raise KwsError("%s holds no prepared data" % request.data_path,
                        "run kws prepare --data-path %s first" % request.data_path)
+    if _is_of_others(request):
+        raise KwsError("%s has a run that kws words did not make" % request.train_dir,
+                       "choose another --train-dir, or add --overwrite to delete that run")
+    return request
+
+
+def _is_of_others(request):
+    """Whether another command made the run in the train dir."""
+    made = os.path.isdir(request.folder("synthetic"))
+    return os.path.exists(os.path.join(request.train_dir, MODEL)) and not made and not request.overwrite
 
 
 def collect(request: Request) -> Material:
@@ -156,11 +166,9 @@ def _synthesize(request):
     """Synthesise the recordings, unless they are there."""
     folder = request.folder("synthetic")
     if os.path.isdir(folder) and not request.overwrite:
-        if corpus.read_phrases(folder).asked == request.spoken():
-            say("%s is there already." % folder)
-            return
-        raise KwsError("%s was made for other words or with other flags" % folder,
-                       "choose another --train-dir, or add --overwrite")
+        _check_same(folder, corpus.read_phrases(folder).asked, request.spoken())
+        say("%s is there already." % folder)
+        return
     amounts = corpus.QUICK if request.quick else corpus.FULL
     words = vocabulary.words_of(request.language, request.word_list)
     with voices.opened(request.language, request.piper_voices) as synthesizers:
@@ -169,6 +177,15 @@ def _synthesize(request):
             espeak.check(keyword)
             corpus.check_length(keyword, espeak)
         corpus.make(folder, _phrases(request, words, espeak, amounts), synthesizers, amounts, SEED)
+
+
+def _check_same(folder, before, now):
+    """Refuse recordings that were made for another request; see `Request.spoken`."""
+    names = "the words", "--language", "--word-list", "--piper-voice", "--quick"
+    different = [name for name, old, new in zip(names, before, now) if old != new]
+    if different:
+        raise KwsError("%s was made for other words or with other flags: %s differ" % (folder, ", ".join(different)),
+                       "choose another --train-dir, or add --overwrite")
 
 
 def _phrases(request, words, espeak, amounts):

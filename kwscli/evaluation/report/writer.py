@@ -19,7 +19,10 @@ def check(folder: str) -> None:
     """Raise a KwsError if no report can be written to a folder. Call it before the measurement, which takes time."""
     for name in ("matplotlib", "jinja2"):
         imports.optional(name, page.EXTRA)
+    if not folder:
+        raise KwsError("--report is empty", "name a folder for the report")
     if not os.path.lexists(folder):
+        _check_writable(os.path.dirname(os.path.realpath(folder)), folder)
         return
     if not os.path.isdir(folder):
         raise KwsError("%s is a file, but a report is a folder" % folder, "choose another name for --report")
@@ -32,6 +35,18 @@ def check(folder: str) -> None:
             "%s exists and is not a report: it contains %s%s"
             % (folder, ", ".join(others[:3]), " and more" if len(others) > 3 else ""),
             "choose another folder for --report; only an empty folder or an earlier report is replaced",
+        )
+
+
+def _check_writable(above, folder):
+    """Refuse a folder that cannot be made in the one above it, which may have to be made, too."""
+    while not os.path.lexists(above):
+        above = os.path.dirname(above)
+    if not os.path.isdir(above) or not os.access(above, os.W_OK):
+        raise KwsError(
+            "--report %s cannot be made in %s, which is %s"
+            % (folder, above, "a folder without write permission" if os.path.isdir(above) else "a file"),
+            "choose another place",
         )
 
 
