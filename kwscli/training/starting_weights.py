@@ -10,6 +10,7 @@ from ..errors import KwsError
 from ..models import ARCHITECTURES, network
 from ..runs.description import Description
 from ..settings import flag_of
+from .layers import layers_of
 
 
 def start_from(session: tf.Session, source: Weights, description: Description) -> None:
@@ -40,10 +41,20 @@ def start_from(session: tf.Session, source: Weights, description: Description) -
     if not any(value.ndim > 1 for value in taken):  # biases fit into networks of any size
         raise _unfit(source, description)
     _check_features(source, description)
+    _check_frozen(source, description, new)
     unknown = [label for label in description.labels if label not in source.labels]
     say("Starting from %s%s." % (os.path.basename(source.path), "".join(
         "; %s: %s" % (what, ", ".join(names)) for what, names in (("new", unknown), ("new variables", new)) if names
     )))
+
+
+def _check_frozen(source, description, new):
+    """Refuse to freeze layers with random weights. new: the variables that the source has no weights for."""
+    frozen = network.scopes_of(description, layers_of(description).frozen)
+    without = [name for name in new if name.rpartition("/")[0] in frozen]
+    if without:
+        raise KwsError("%s has no weights for the frozen variable %s" % (source.path, without[0]),
+                       "freeze fewer layers, or start from a run of the same size")
 
 
 def _unfit(source, description):
