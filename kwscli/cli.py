@@ -395,7 +395,7 @@ def listen(source, checkpoint, labels, microphone, rate, labels_file, save_clips
         from . import classifiers, listen as listening
 
     with contextlib.ExitStack() as stack:
-        stack.enter_context(interrupts.sigterm_closes())
+        stack.enter_context(interrupts.signals_close())
         model = stack.enter_context(classifiers.open(checkpoint, labels, light=True))
         settings = pick(DetectorSettings, detector, **vars(model.detector))
         spoken = listening.truth.read(truth) if truth else []
