@@ -42,7 +42,7 @@ def started(description, source, features):
         session.run(network.initialiser())
         if source:
             starting_weights.start_from(session, source, description)
-        values = {one.op.name: session.run(one) for one in network.variables_of(description)}
+        values = session.run({one.op.name: one for one in network.variables_of(description)})
         return session.run(inference.scores, {inference.features: features}), values
 
 

@@ -127,8 +127,9 @@ def _check_transfer(values, begins, learning):
         if values[name] is not None and not begins:
             raise KwsError("%s %s has no effect without --start-checkpoint" % (flag_of(name), values[name]),
                            "add --start-checkpoint PATH")
-    if values["old_layers_rate_percentage"] is not None and not learning.old:
-        say("--old-layers-rate-percentage %g has no effect: no old layer learns." % values["old_layers_rate_percentage"])
+    share = values["old_layers_rate_percentage"]
+    if share is not None and not learning.old:
+        say("--old-layers-rate-percentage %g has no effect: no old layer learns." % share)
 
 
 def _check_distillation(values, train):

@@ -22,8 +22,10 @@ def start_from(session: tf.Session, source: Weights, description: Description) -
     axes = network.label_axes(description)
     known = [label for label in description.labels if label in source.labels]
     to, of = ([labels.index(label) for label in known] for labels in (description.labels, source.labels))
-    taken, new = [], []
-    for variable in network.variables_of(description):
+    taken, new = {}, []  # {name: (variable, its new value)}, names
+    variables = network.variables_of(description)
+    random = session.run({variable.op.name: variable for variable in variables if variable.op.name in axes})
+    for variable in variables:
         name, axis = variable.op.name, axes.get(variable.op.name)
         shape = variable.shape.as_list()
         value = source.values.get(name)
@@ -33,12 +35,14 @@ def start_from(session: tf.Session, source: Weights, description: Description) -
             new += [name] if shape else []  # the scalars are ranges of --quantize, which need no mention
             continue
         if axis is not None:
-            moved = np.array(session.run(variable))
+            moved = np.array(random[name])
             np.moveaxis(moved, axis, 0)[to] = np.moveaxis(value, axis, 0)[of]
             value = moved
-        variable.load(value, session)
-        taken.append(value)
-    if not any(value.ndim > 1 for value in taken):  # biases fit into networks of any size
+        taken[name] = variable, value
+    # In one call, because each call of other operations takes TensorFlow as long as all of them together.
+    session.run([variable.initializer for variable, _ in taken.values()],
+                {variable.initializer.inputs[1]: value for variable, value in taken.values()})
+    if not any(value.ndim > 1 for _, value in taken.values()):  # biases fit into networks of any size
         raise _unfit(source, description)
     _check_features(source, description)
     _check_frozen(source, description, new)
