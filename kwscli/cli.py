@@ -112,7 +112,7 @@ def prepare(data_path, archive, out, download, synthesize, force, check_labels, 
         click.echo(report)
     checked = _check_labels(out or data_path, check_labels) if check_labels else None
     if as_json:
-        _print_json(dict(report.info, label_check=checked.to_json()) if checked else report.info)
+        _print_json(dict(report.to_json(), label_check=checked.to_json()) if checked else report.to_json())
     elif checked:
         click.echo("\n" + str(checked))
 
