@@ -11,8 +11,8 @@ import numpy as np
 
 from .. import files
 from ..console import Progress, listed, say
-from ..data.dataset import BACKGROUND, SPLITS
-from ..data.synthesize import LONGEST_WORD_SAMPLES, SAMPLE_RATE, backgrounds, recorded, speech, write_wav
+from ..data.dataset import SPLITS
+from ..data.synthesize import LONGEST_WORD_SAMPLES, SAMPLE_RATE, recorded, speech, write_backgrounds, write_wav
 from ..errors import KwsError
 
 PHRASES = "phrases.json"
@@ -77,9 +77,7 @@ def make(folder: str, phrases: Phrases, synthesizers: Sequence[Any], amounts: Am
                 mute.append(phrase)
                 for folder_of_split in folders.values():
                     shutil.rmtree(folder_of_split, ignore_errors=True)
-        os.mkdir(os.path.join(part, BACKGROUND))
-        for name, samples in backgrounds(said, rng):
-            write_wav(os.path.join(part, BACKGROUND, name + ".wav"), 0.7 * samples / np.abs(samples).max())
+        write_backgrounds(part, said, rng)
         with open(os.path.join(part, PHRASES), "w", encoding="utf-8") as file:
             json.dump(phrases._asdict(), file, indent=1)
     if mute:
