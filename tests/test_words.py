@@ -275,6 +275,15 @@ def test_every_person_is_in_one_split(short, tmp_path):
     assert corpus.read_phrases(str(tmp_path / "made")) == phrases
 
 
+def test_babble_is_of_other_words_by_the_speakers_for_training(tmp_path, monkeypatch):
+    voices = []
+    monkeypatch.setattr(corpus, "write_backgrounds", lambda folder, clips, rng: voices.extend(clips))
+    corpus.make(str(tmp_path / "made"), corpus.Phrases(["go"], ["no"], ["up"]), [Voices()], SMALL, 1)
+    allowed = [soundfile.read(str(path), dtype="int16")[0].tobytes()
+               for word in ("no", "up") for path in (tmp_path / "made" / "training" / word).iterdir()]
+    assert len(voices) == 2 and all((32767 * clip).astype("<i2").tobytes() in allowed for clip in voices)
+
+
 def test_kws_prepares_it_with_its_splits(short, tmp_path, capsys):
     corpus.make(str(tmp_path), corpus.Phrases(["go"], ["no"], ["up"]), [Voices()], SMALL, 1)
     prepare.prepare(str(tmp_path), str(tmp_path))

@@ -69,8 +69,10 @@ def make(folder: str, phrases: Phrases, synthesizers: Sequence[Any], amounts: Am
             folders = {split: os.path.join(part, split, phrase) for split in counts}
             try:
                 for split, count in counts.items():
-                    said.append(_write(folders[split], phrase, speakers[split], count, rng))
+                    clip = _write(folders[split], phrase, speakers[split], count, rng)
                     progress.update(count)
+                    # Noise holds no keyword, and nobody whom the network is measured on.
+                    said += [clip] if split == SPLITS[0] and phrase not in phrases.keywords else []
             except KwsError:
                 if phrase in phrases.keywords:
                     raise
