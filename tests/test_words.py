@@ -489,16 +489,6 @@ def test_a_data_path_without_other_words(kws, tmp_path, monkeypatch):
     assert os.listdir(str(tmp_path)) == ["data"]
 
 
-def test_the_run_of_another_command_is_refused_before_anything_is_made(kws, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "run").mkdir()
-    (tmp_path / "run" / "model.json").write_text("{}")
-    result = kws("words", "stop", "--train-dir", "run")
-    assert result.exit_code == 1
-    assert "run contains a run that kws words did not begin; choose another --train-dir" in result.stderr
-    assert os.listdir("run") == ["model.json"]
-
-
 def test_a_start_checkpoint_that_is_not_there(kws, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     result = kws("words", "stop", "--start-checkpoint", "absent")

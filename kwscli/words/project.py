@@ -84,15 +84,6 @@ def check(request: Request) -> None:
     if request.data_path and not dataset.is_prepared(request.data_path):
         raise KwsError("%s holds no prepared data" % request.data_path,
                        "run kws prepare --data-path %s first" % request.data_path)
-    is_ours = os.path.isdir(request.folder("data")) or request.overwrite
-    if os.path.exists(os.path.join(request.train_dir, MODEL)) and not is_ours:
-        raise KwsError("%s contains a run that kws words did not begin" % request.train_dir,
-                       "choose another --train-dir, or add --overwrite")
-
-
-def _can_name_a_folder(phrase):
-    """Whether kws prepare takes a folder with this name as that of a word; noise, for example, it does not."""
-    return layouts.word_of(os.path.join(phrase, "a.wav")) == phrase
 
 
 def collect(request: Request) -> Material:
@@ -216,6 +207,11 @@ def _phrases(request, words, espeak, amounts):
                        "give a longer --word-list")
     others = random.Random(SEED).sample(rest, min(len(rest), amounts.other_words))
     return Phrases(list(request.keywords), hard, others, request.spoken())
+
+
+def _can_name_a_folder(phrase):
+    """Whether kws prepare takes a folder with this name as that of a word; noise, for example, it does not."""
+    return layouts.word_of(os.path.join(phrase, "a.wav")) == phrase
 
 
 def training_flags(request: Request) -> List[str]:
