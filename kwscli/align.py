@@ -12,7 +12,7 @@ from .labels import folded
 from .sound import audio
 
 _STEP_MS = 50  # from one part that is tried to the next
-_NEIGHBOURS = 5  # parts whose scores count together: the word is then in the middle of the best one
+_WEIGHTS = 1, 2, 3, 2, 1  # of the scores of a part and its neighbours: the word is in the middle of the best one
 
 
 class Aligner:
@@ -38,7 +38,8 @@ class Aligner:
         scores = np.concatenate([
             self._scores(samples, starts[first : first + BATCH], length) for first in range(0, len(starts), BATCH)
         ])[:, self._labels[folded(word)]]
-        start = starts[np.argmax(np.convolve(scores, np.ones(_NEIGHBOURS), "same")[: len(starts)])]
+        together = np.convolve(scores, _WEIGHTS)[len(_WEIGHTS) // 2 :][: len(starts)]
+        start = starts[np.argmax(together)]
         return samples[start : start + length]
 
     def _scores(self, samples, starts, length):

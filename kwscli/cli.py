@@ -112,7 +112,7 @@ def prepare(data_path, archive, out, download, synthesize, force, check_labels, 
         click.echo(report)
     checked = _check_labels(out or data_path, check_labels) if check_labels else None
     if as_json:
-        _print_json(dict(report.info, label_check=checked.to_json()) if checked else report.info)
+        _print_json(dict(report.to_json(), label_check=checked.to_json()) if checked else report.to_json())
     elif checked:
         click.echo("\n" + str(checked))
 
@@ -408,7 +408,7 @@ def listen(source, checkpoint, labels, microphone, rate, labels_file, save_clips
         from . import classifiers, listen as listening
 
     with contextlib.ExitStack() as stack:
-        stack.enter_context(interrupts.sigterm_closes())
+        stack.enter_context(interrupts.signals_close())
         model = stack.enter_context(classifiers.open(checkpoint, labels, light=True))
         settings = pick(DetectorSettings, detector, **vars(model.detector))
         spoken = listening.truth.read(truth) if truth else []
@@ -473,7 +473,7 @@ def freeze(checkpoint, formats, output, data_path, as_json):
 @_data_path(otherwise="none: other words are synthesised")
 @click.option("--max-false-accepts-per-hour", type=FiniteRange(0), default=1.0, show_default=True, metavar="N",
               help="The thresholds are chosen for this rate.")
-@click.option("--quick", is_flag=True, help="Synthesise and train less: minutes, not the better part of an hour.")
+@click.option("--quick", is_flag=True, help="Synthesise and train less, for minutes instead of most of an hour.")
 @click.option("--word-list", metavar="FILE",
               help="Words of the language, for phrases that sound alike.  [default: a list of kws for en and de]")
 @click.option("--piper-voice", "piper_voices", multiple=True, metavar="FILE",

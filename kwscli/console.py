@@ -1,5 +1,6 @@
 """What a person sees while `kws` works: messages, tables, and progress with an ETA. Messages go to stderr."""
 import contextlib
+import errno
 import os
 import sys
 import time
@@ -11,11 +12,15 @@ SECONDS_BETWEEN_LINES = 10
 def say(message: str) -> None:
     """Print one line on stderr, because stdout is for results."""
     tqdm = sys.modules.get("tqdm")
-    if tqdm:  # a bar may be on the terminal
-        tqdm.tqdm.write(message, file=sys.stderr)
-    else:
-        print(message, file=sys.stderr)
-    sys.stderr.flush()  # before Python 3.9, a stderr that is not a terminal is buffered
+    try:
+        if tqdm:  # a bar may be on the terminal
+            tqdm.tqdm.write(message, file=sys.stderr)
+        else:
+            print(message, file=sys.stderr)
+        sys.stderr.flush()  # before Python 3.9, a stderr that is not a terminal is buffered
+    except OSError as error:
+        if error.errno != errno.EIO:  # which a terminal gives that was closed: nobody reads it, but work goes on
+            raise
 
 
 def show(line: str) -> None:

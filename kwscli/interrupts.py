@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: when they act, and what they leave behind."""
+"""Ctrl-C, SIGTERM and a closed terminal (SIGHUP): when they act, and what they leave behind."""
 import contextlib
 import os
 import signal
@@ -10,18 +10,23 @@ from .console import say
 from .errors import Interrupted
 
 SAME_SIGNAL = 1.0  # seconds in which the same signal twice counts as one: `timeout` signals a process and its group
-_STOPPING = (signal.SIGINT, signal.SIGTERM)
+_ENDING = [signal.SIGTERM] + ([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])  # Windows has no SIGHUP
+STOPPING = [signal.SIGINT] + _ENDING
 
 
 @contextlib.contextmanager
 def _handled(numbers, handler) -> Iterator[None]:
-    """Inside the block, these signals call handler(number, frame)."""
-    before = {number: signal.signal(number, handler) for number in numbers}
+    """Inside the block, these signals call handler(number, frame), but not SIGHUP if it is ignored, as under nohup."""
+    before = {number: signal.signal(number, handler) for number in numbers if not _is_ignored_hangup(number)}
     try:
         yield
     finally:
         for number, earlier in before.items():
             signal.signal(number, earlier)
+
+
+def _is_ignored_hangup(number):
+    return number == getattr(signal, "SIGHUP", None) and signal.getsignal(number) == signal.SIG_IGN
 
 
 @contextlib.contextmanager
@@ -42,8 +47,9 @@ def ctrl_c_waits() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def sigterm_closes() -> Iterator[None]:
-    """Inside the block, SIGTERM acts like Ctrl-C: every context manager closes, then Interrupted is raised."""
+def signals_close() -> Iterator[None]:
+    """Inside the block, SIGTERM and SIGHUP act like Ctrl-C: every context manager closes, then Interrupted is raised.
+    """
     received = []
 
     def end(number, frame):
@@ -51,7 +57,7 @@ def sigterm_closes() -> Iterator[None]:
         raise KeyboardInterrupt  # TensorFlow does not take this one for an error of its own
 
     try:
-        with _handled([signal.SIGTERM], end):
+        with _handled(_ENDING, end):
             yield
     except (KeyboardInterrupt, Exception) as error:
         if received and not isinstance(error, Interrupted):
@@ -61,13 +67,13 @@ def sigterm_closes() -> Iterator[None]:
 
 @contextlib.contextmanager
 def forwarded(send: Callable[[int], None]) -> Iterator[None]:
-    """Inside the block, Ctrl-C and SIGTERM call send(number) and do nothing else here."""
-    with _handled(_STOPPING, lambda number, frame: send(number)):
+    """Inside the block, signals to stop call send(number) and do nothing else here."""
+    with _handled(STOPPING, lambda number, frame: send(number)):
         yield
 
 
 class StopRequest:
-    """Notes the first Ctrl-C or SIGTERM, so that the current step can finish; the next one acts at once.
+    """Notes the first signal to stop, so that the current step can finish; the next one acts at once.
 
     received: the number of the signal, None while none has come.
     """
@@ -77,7 +83,7 @@ class StopRequest:
         self._when, self._stack = 0.0, contextlib.ExitStack()
 
     def __enter__(self) -> "StopRequest":
-        self._stack.enter_context(_handled(_STOPPING, self._note))
+        self._stack.enter_context(_handled(STOPPING, self._note))
         return self
 
     def __exit__(self, *error) -> None:

@@ -48,7 +48,7 @@ def leave_by(way):
     """End the process in this way while a session is open; the fake's events show what was closed."""
     where, settings = device()
     graph, _, _, initialise = tiny(where, settings)
-    with interrupts.sigterm_closes(), where.blamed(), session_on(graph, where, settings) as opened:
+    with interrupts.signals_close(), where.blamed(), session_on(graph, where, settings) as opened:
         opened.run(initialise)
         if way == "error":
             raise KwsError("an error")

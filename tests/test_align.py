@@ -42,6 +42,17 @@ def test_the_word_is_in_the_middle_of_the_part(seconds, at):
     assert abs(audio.loudest(samples, RATE, RATE) - first) > 0.3 * RATE  # it is not the loudest one
 
 
+@pytest.mark.parametrize("milliseconds, best", [(1050, 0), (1050, 1), (1100, 0), (1100, 2), (1150, 3)])
+def test_a_recording_that_has_room_for_few_parts(milliseconds, best):
+
+    class HearsOne(HearsATone):
+        def scores(self, clips):
+            return np.eye(3)[[2 if clip[0] * audio.FULL_SCALE == best * RATE // 20 else 0 for clip in clips]]
+
+    samples = np.arange(milliseconds * RATE // 1000).astype(np.int16)
+    assert Aligner(HearsOne(), RATE).cut(samples, "yes")[0] == best * RATE // 20
+
+
 @pytest.mark.parametrize("seconds, word, unknown", [(1, "yes", set()), (0.5, "yes", set()), (3, "lamp", {"lamp"})])
 def test_a_recording_stays_as_it_is(seconds, word, unknown):
     aligner, samples = Aligner(HearsATone(), RATE), np.ones(int(seconds * RATE), np.int16)

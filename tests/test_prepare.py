@@ -129,8 +129,11 @@ def test_the_published_archive_is_preferred(kws, archived, words, data):
     assert "speech_commands_v0.02.tar.gz: 18 clips" in kws("prepare", "--data-path", data).stdout
 
 
-def test_json_is_dataset_json(kws, archived):
+def test_json_is_dataset_json_and_advice(kws, archived):
     info = json.loads(kws("prepare", "--data-path", archived, "--json").stdout)
+    assert [line.split(":")[0] for line in info.pop("advice")] == [
+        "Fewer than 20 training clips", "Only 6 speakers", "Only no (4), up (4), yes (4)"
+    ]
     assert info == dataset.read_info(str(archived))
     assert info["clip_count"] == 18 and info["speaker_count"] == 6 and info["sample_rate"] == 16000
     assert sum(sum(counts.values()) for counts in info["words"].values()) == 18

@@ -42,7 +42,7 @@ def started(description, source, features):
         session.run(network.initialiser())
         if source:
             starting_weights.start_from(session, source, description)
-        values = {one.op.name: session.run(one) for one in network.variables_of(description)}
+        values = session.run({one.op.name: one for one in network.variables_of(description)})
         return session.run(inference.scores, {inference.features: features}), values
 
 
@@ -107,6 +107,17 @@ def test_weights_of_another_network_are_refused(architecture, size, message):
     with pytest.raises(KwsError) as caught:
         started(description, source, np.zeros((1,) + description.features.shape))
     assert message in str(caught.value)
+
+
+def test_a_layer_without_weights_cannot_be_frozen():
+    learns = described("ds_cnn", LABELS)
+    freezes = dataclasses.replace(learns, start_checkpoint="x.pb", train=TrainSettings(freeze_layers="2"))
+    source = source_of(learns)
+    del source.values["ds_cnn/conv_ds_1/depthwise/weights"]
+    clips = np.zeros((1,) + learns.features.shape)
+    started(dataclasses.replace(freezes, train=TrainSettings(freeze_layers="1")), source, clips)
+    with pytest.raises(KwsError, match="no weights for the frozen variable ds_cnn/conv_ds_1/depthwise/weights; freeze"):
+        started(freezes, source, clips)
 
 
 def test_a_graph_of_other_features_is_refused_by_the_name_of_the_flag():

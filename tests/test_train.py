@@ -12,7 +12,7 @@ import pytest
 import soundfile
 from click.testing import CliRunner
 
-from kwscli import cli, files, imports
+from kwscli import cli, files, imports, interrupts
 from kwscli.data import prepare
 from kwscli.runs import run_directory
 
@@ -194,6 +194,25 @@ def test_a_signal_ends_the_step_saves_and_says_how_to_continue(data, unbroken, t
 def test_a_signal_to_a_process_and_its_group_is_one(data, tmp_path):
     status, stderr = break_off(data, tmp_path / "run", STEP, 13, signal.SIGTERM, signal.SIGTERM)
     assert status == 143 and stderr.count("Stopping after this step") == 1 and "saved in" in stderr
+
+
+def test_a_closed_terminal_saves_though_nothing_can_be_written_to_it(data, unbroken, tmp_path, monkeypatch):
+    terminal = "import os, pty\nterminal, inside = pty.openpty()\nos.dup2(inside, 2)\nos.close(inside)\n"
+    monkeypatch.setitem(globals(), "CHILD", terminal + CHILD.replace("os.kill(", "os.close(terminal); os.kill("))
+    break_off(data, tmp_path / "run", STEP, 13, signal.SIGHUP)
+    result = train(data, tmp_path / "run")
+    assert re.search("Continuing after step 1[34] of 30", result.output), result.output
+    assert_same_run(tmp_path / "run", unbroken)
+
+
+def test_a_closed_terminal_does_not_stop_it_under_nohup():
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with interrupts.signals_close(), interrupts.StopRequest() as request:
+            os.kill(os.getpid(), signal.SIGHUP)
+        assert request.received is None
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def test_a_second_signal_ends_at_once(data, tmp_path, monkeypatch):

@@ -164,6 +164,11 @@ def test_a_flag_that_cannot_act_says_so(data, tmp_path, flags):  # noqa: F811
         r" (all|10\.0) has", " has", result.output)
 
 
+def test_a_rate_of_old_layers_that_are_all_frozen_says_so(transferred):
+    told = transferred("--freeze_layers", "all", "--old_layers_rate_percentage", "10")[2]
+    assert "--old-layers-rate-percentage 10 has no effect: no old layer learns.\n" in told
+
+
 @pytest.mark.parametrize("scale", [None, "128"])
 def test_slow_variables_with_a_scaled_loss(scale, tmp_path):
     """A GPU's loss scaling wraps the optimiser; a checkpoint has the same names with it and without."""

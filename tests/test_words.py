@@ -1,6 +1,7 @@
 """`kws words`: phrases that sound alike, voices, the mixture of recordings, and the whole command on a small scale."""
 import json
 import os
+import shutil
 import sys
 import types
 
@@ -86,6 +87,33 @@ def test_another_keyword_and_what_sounds_like_it_are_no_negatives():
 
 def test_there_are_no_more_than_asked_for():
     assert len(hard("hey lamp", count=4)) == 4
+
+
+SYLLABLES = [consonant + vowel for consonant in "bdfgk" for vowel in "aeio"]
+
+
+def phrases(keywords, words, amounts=corpus.FULL):
+    """What `kws words` says in the language of `hard`."""
+    espeak = types.SimpleNamespace(sounds_of=lambda text: tuple(text.replace(" ", "")))
+    return project._phrases(project.Request(tuple(keywords), "en", "run", "ds_cnn_s"), words, espeak, amounts)
+
+
+@pytest.mark.parametrize("keywords", [["stop"], ["stop", "go"], ["hey lamp"]])
+def test_a_short_word_list_leaves_words_to_measure_false_accepts_on(keywords):
+    found = phrases(keywords, SYLLABLES)
+    assert found.hard and len(found.others) >= len(SYLLABLES) // 2
+    assert not set(found.others) & set(found.hard + keywords)
+
+
+def test_a_word_list_of_keywords_only():
+    with pytest.raises(KwsError, match="give a longer --word-list"):
+        phrases(["stop", "go"], ["stop", "go", "Go"])
+
+
+def test_a_part_of_a_phrase_that_means_something_else_as_a_folder_is_not_said():
+    found = phrases(["test noise now"], SYLLABLES)
+    assert "now" in found.hard and "noise now" in found.hard
+    assert not {"test", "noise"} & set(found.hard)
 
 
 # ---- word lists
@@ -243,7 +271,17 @@ def test_every_person_is_in_one_split(short, tmp_path):
     }
     assert all(people.values()) and sum(map(len, people.values())) == len(set.union(*people.values()))
     assert len(os.listdir(str(tmp_path / "made" / "training" / "go"))) == 24
+    assert not list((tmp_path / "made").rglob("long")), "it is too long for a clip"
     assert corpus.read_phrases(str(tmp_path / "made")) == phrases
+
+
+def test_babble_is_of_other_words_by_the_speakers_for_training(tmp_path, monkeypatch):
+    voices = []
+    monkeypatch.setattr(corpus, "write_backgrounds", lambda folder, clips, rng: voices.extend(clips))
+    corpus.make(str(tmp_path / "made"), corpus.Phrases(["go"], ["no"], ["up"]), [Voices()], SMALL, 1)
+    allowed = [soundfile.read(str(path), dtype="int16")[0].tobytes()
+               for word in ("no", "up") for path in (tmp_path / "made" / "training" / word).iterdir()]
+    assert len(voices) == 2 and all((32767 * clip).astype("<i2").tobytes() in allowed for clip in voices)
 
 
 def test_kws_prepares_it_with_its_splits(short, tmp_path, capsys):
@@ -289,6 +327,28 @@ def test_a_quarter_of_the_speakers_is_kept_for_the_test(tmp_path):
     assert not tested & trained
 
 
+def test_names_of_speakers_may_differ_by_case(tmp_path):
+    for number, speaker in enumerate(["Ann", "ann", "ANN", "Ben", "Cem", "cem", "Dan", "Eve"]):
+        path = tmp_path / "go" / ("%s_nohash_%d.wav" % (speaker, number))
+        path.parent.mkdir(exist_ok=True)
+        soundfile.write(str(path), tone("go", number), 16000)
+    prepare.prepare(str(tmp_path), str(tmp_path))
+    part, kept = mixture.own(dataset.load(str(tmp_path)), ["go"])
+    speakers = np.char.lower(part.dataset.speakers[part.rows])
+    assert kept == "speakers" and not set(speakers[part.splits == "testing"]) & set(speakers[part.splits == "training"])
+
+
+def test_given_splits_are_kept_and_said(tmp_path):
+    recordings(tmp_path / "testing", ["go"], speakers=2)
+    data = recordings(tmp_path / "training", ["go"], speakers=5)
+    for folder in ("training", "testing"):
+        shutil.rmtree(str(tmp_path / folder / "packed"))
+    prepare.prepare(str(tmp_path), str(tmp_path))
+    data = dataset.load(str(tmp_path))
+    part, kept = mixture.own(data, ["go"])
+    assert kept == "splits" and part.splits.tolist() == data.splits.tolist() and split_counts(part, "go")[2] == 2
+
+
 def test_of_few_speakers_a_quarter_of_the_recordings_is_kept(tmp_path):
     part, kept = mixture.own(recordings(tmp_path, ["go"], speakers=1, per_speaker=8), ["go"])
     assert kept == "recordings" and split_counts(part, "go") == [6, 0, 2]
@@ -320,6 +380,7 @@ def test_own_recordings_count_as_much_as_half_of_the_synthesised_ones(tmp_path):
     trained = split_counts(many, "go")[0]
     assert set(mine.repeats[mine.words == "go"]) == {round(trained / 2 / 3)}
     assert set(mine.repeats[mine.words == "up"]) == {1}
+    assert set(mine.of("training", ["up"]).repeats) == {1}
     mixture.write(str(tmp_path / "mixed"), [many, mine], 16000)
     data = dataset.load(str(tmp_path / "mixed"))
     assert ((data.words == "go") & (data.splits == "training")).sum() == trained + 3 * round(trained / 2 / 3)
@@ -438,6 +499,22 @@ def test_recordings_of_other_words_only(kws, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     result = kws("words", "stop", "--recordings", tmp_path / "own")
     assert result.exit_code == 1 and "has no recordings of stop; put them into a folder" in result.stderr
+
+
+def test_a_data_path_without_other_words(kws, tmp_path, monkeypatch):
+    recordings(tmp_path / "data", ["stop"], 30)
+    monkeypatch.chdir(tmp_path)
+    result = kws("words", "stop", "--data-path", "data")
+    assert result.exit_code == 1
+    assert "data has no recordings of other words in its validation split; add other words" in result.stderr
+    assert os.listdir(str(tmp_path)) == ["data"]
+
+
+def test_a_start_checkpoint_that_is_not_there(kws, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    result = kws("words", "stop", "--start-checkpoint", "absent")
+    assert (result.exit_code, result.stderr.count("\n")) == (1, 1)
+    assert "there is no checkpoint absent" in result.stderr and os.listdir(str(tmp_path)) == []
 
 
 def test_files_in_no_folder_need_one_word(kws, tmp_path, monkeypatch):

@@ -24,6 +24,10 @@ class Report(NamedTuple):
     fresh: bool  # False if it had been prepared before
     not_used: List[str]  # archives, recordings and folders in the data path that are not part of it
 
+    def to_json(self) -> Dict[str, Any]:
+        """dataset.json, and what will limit a network, as plain JSON values."""
+        return dict(self.info, advice=list(advice.lines(self.info)))
+
     def __str__(self) -> str:
         return "\n".join(_described(self))
 

@@ -47,12 +47,11 @@ def synthesize(
     try:
         with files.replacing_folder(str(folder)) as made:
             part = Path(made)
-            for name in words + (BACKGROUND,):
+            for name in words:
                 (part / name).mkdir()
             with Espeak() as espeak:
                 voices = _write_words(espeak, part, words, seed, speakers, takes)
-            for name, samples in backgrounds(voices, np.random.default_rng(seed)):
-                write_wav(part / BACKGROUND / (name + ".wav"), 0.7 * samples / np.abs(samples).max())
+            write_backgrounds(part, voices, np.random.default_rng(seed))
     except OSError as error:
         raise KwsError(
             "cannot write the synthesised words to %s: %s" % (folder, error.strerror or error),
@@ -133,7 +132,15 @@ def _noise(count, slope, rng):
     return samples / samples.std()
 
 
-def backgrounds(voices: Sequence[np.ndarray], rng: np.random.Generator) -> Iterator[Tuple[str, np.ndarray]]:
+def write_backgrounds(folder: Union[str, Path], voices: Sequence[np.ndarray], rng: np.random.Generator) -> None:
+    """Write `folder`/_background_noise_/*.wav. voices: clips of which babble is made."""
+    inside = Path(folder) / BACKGROUND
+    inside.mkdir()
+    for name, samples in _backgrounds(voices, rng):
+        write_wav(inside / (name + ".wav"), 0.7 * samples / np.abs(samples).max())
+
+
+def _backgrounds(voices: Sequence[np.ndarray], rng: np.random.Generator) -> Iterator[Tuple[str, np.ndarray]]:
     """Yield (name, samples [BACKGROUND_SAMPLES]) of each background recording; the samples have any scale."""
     count = BACKGROUND_SAMPLES
     yield "white_noise", _noise(count, 0, rng)

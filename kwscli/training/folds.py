@@ -36,7 +36,7 @@ def scores(
     """
     job, present = _job(len(targets), words, network, feature_settings), np.unique(folds)
     found = np.zeros((len(targets), len(words)), np.float32)
-    with interrupts.sigterm_closes(), Progress("checking", len(present) * job.train.step_count, "steps") as progress:
+    with interrupts.signals_close(), Progress("checking", len(present) * job.train.step_count, "steps") as progress:
         for fold in present:
             rest = folds != fold
             found[~rest] = _scores(job, features[rest], targets[rest], features[~rest], progress)

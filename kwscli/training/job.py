@@ -78,8 +78,7 @@ def plan(values: Dict[str, Any]) -> Job:
     data = pick(DataSettings, values, **dict(recipe.data, unknown_percentage=unknown))
     _check_augmentation(values, data, features)
     train = _with_full_paths(pick(TrainSettings, values, **dict(recipe.train, **begins.train_settings())))
-    _check_transfer(values, begins)
-    layers.split(network.names, train.freeze_layers)
+    _check_transfer(values, begins, layers.split(network.names, train.freeze_layers))
     _check_distillation(values, train)
     if train.quantize:
         _check_quantizable(architecture, network.layers)
@@ -122,11 +121,15 @@ def _network_of(values):
     return architecture, size, feature_settings.chosen(values, published)
 
 
-def _check_transfer(values, begins):
+def _check_transfer(values, begins, learning):
+    """Refuse flags that need a start checkpoint, and say which one has nothing to act on. learning: its Layers."""
     for name in ("freeze_layers", "old_layers_rate_percentage"):
         if values[name] is not None and not begins:
             raise KwsError("%s %s has no effect without --start-checkpoint" % (flag_of(name), values[name]),
                            "add --start-checkpoint PATH")
+    share = values["old_layers_rate_percentage"]
+    if share is not None and not learning.old:
+        say("--old-layers-rate-percentage %g has no effect: no old layer learns." % share)
 
 
 def _check_distillation(values, train):

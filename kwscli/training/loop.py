@@ -81,7 +81,7 @@ def _train_in(directory, job, data, stream, learns_from, collective, started):
     start = "" if continues else job.start_checkpoint
     statistics = _statistics(stream) if job.train.normalize_features and not continues else ()
     device = choose(job.device)
-    with interrupts.sigterm_closes(), device.blamed(), \
+    with interrupts.signals_close(), device.blamed(), \
             TrainingSession(
                 job, directory.description, device, _data_folder(job), collective, start, learns_from, statistics
             ) as session:

@@ -5,7 +5,6 @@ own, TRAIN_DIR/seed-SEED. The same command continues the run that was interrupte
 """
 import dataclasses
 import os
-import signal
 import sys
 from typing import List, NamedTuple, Tuple
 
@@ -20,7 +19,7 @@ from ..workers import launch
 from .job import Job
 
 _MAX_SEED = 2 ** 31 - 1
-_STOPPED = tuple(128 + number for number in (signal.SIGINT, signal.SIGTERM))
+_STOPPED = tuple(128 + number for number in interrupts.STOPPING)
 
 
 class Report(NamedTuple):
@@ -52,7 +51,7 @@ def train(job: Job, count: int) -> Report:
     """Train with the seeds SEED to SEED + count - 1, by this same `kws train` command in other processes."""
     _check(job, count)
     results: List[Tuple[int, run_directory.RunResult]] = []
-    with interrupts.sigterm_closes():
+    with interrupts.signals_close():
         for number in range(count):
             one = _job_of(job, job.train.seed + number)
             seed, found = one.train.seed, None if job.overwrite else _finished(one)

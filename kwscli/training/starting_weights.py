@@ -10,6 +10,7 @@ from ..errors import KwsError
 from ..models import ARCHITECTURES, network
 from ..runs.description import Description
 from ..settings import flag_of
+from .layers import layers_of
 
 
 def start_from(session: tf.Session, source: Weights, description: Description) -> None:
@@ -18,11 +19,29 @@ def start_from(session: tf.Session, source: Weights, description: Description) -
     The weights of a label go to the place of the label with the same name. All others, such as those of new labels,
     keep their random values.
     """
+    taken, new = _fitting(session, source, description)
+    if not any(value.ndim > 1 for _, value in taken):  # biases fit into networks of any size
+        raise _unfit(source, description)
+    _check_features(source, description)
+    _check_frozen(source, description, new)
+    # In one call, because each call of other operations takes TensorFlow as long as all of them together.
+    session.run([variable.initializer for variable, _ in taken],
+                {variable.initializer.inputs[1]: value for variable, value in taken})
+    unknown = [label for label in description.labels if label not in source.labels]
+    say("Starting from %s%s." % (os.path.basename(source.path), "".join(
+        "; %s: %s" % (what, ", ".join(names)) for what, names in (("new", unknown), ("new variables", new)) if names
+    )))
+
+
+def _fitting(session, source, description):
+    """([(variable, the value that the source gives it)], names of the variables that it has no value for)."""
     axes = network.label_axes(description)
     known = [label for label in description.labels if label in source.labels]
     to, of = ([labels.index(label) for label in known] for labels in (description.labels, source.labels))
+    variables = network.variables_of(description)
+    random = session.run({variable.op.name: variable for variable in variables if variable.op.name in axes})
     taken, new = [], []
-    for variable in network.variables_of(description):
+    for variable in variables:
         name, axis = variable.op.name, axes.get(variable.op.name)
         shape = variable.shape.as_list()
         value = source.values.get(name)
@@ -32,18 +51,20 @@ def start_from(session: tf.Session, source: Weights, description: Description) -
             new += [name] if shape else []  # the scalars are ranges of --quantize, which need no mention
             continue
         if axis is not None:
-            moved = np.array(session.run(variable))
+            moved = np.array(random[name])
             np.moveaxis(moved, axis, 0)[to] = np.moveaxis(value, axis, 0)[of]
             value = moved
-        variable.load(value, session)
-        taken.append(value)
-    if not any(value.ndim > 1 for value in taken):  # biases fit into networks of any size
-        raise _unfit(source, description)
-    _check_features(source, description)
-    unknown = [label for label in description.labels if label not in source.labels]
-    say("Starting from %s%s." % (os.path.basename(source.path), "".join(
-        "; %s: %s" % (what, ", ".join(names)) for what, names in (("new", unknown), ("new variables", new)) if names
-    )))
+        taken.append((variable, value))
+    return taken, new
+
+
+def _check_frozen(source, description, new):
+    """Refuse to freeze layers with random weights. new: the variables that the source has no weights for."""
+    frozen = network.scopes_of(description, layers_of(description).frozen)
+    without = [name for name in new if name.rpartition("/")[0] in frozen]
+    if without:
+        raise KwsError("%s has no weights for the frozen variable %s" % (source.path, without[0]),
+                       "freeze fewer layers, or start from a run of the same size")
 
 
 def _unfit(source, description):

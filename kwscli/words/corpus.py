@@ -4,14 +4,15 @@ Every synthetic person (see `voices`) is in one split only. phrases.json says wh
 """
 import json
 import os
+import shutil
 from typing import Any, Dict, List, NamedTuple, Sequence
 
 import numpy as np
 
 from .. import files
-from ..console import Progress, say
-from ..data.dataset import BACKGROUND, SPLITS
-from ..data.synthesize import LONGEST_WORD_SAMPLES, SAMPLE_RATE, backgrounds, recorded, speech, write_wav
+from ..console import Progress, listed, say
+from ..data.dataset import SPLITS
+from ..data.synthesize import LONGEST_WORD_SAMPLES, SAMPLE_RATE, recorded, speech, write_backgrounds, write_wav
 from ..errors import KwsError
 
 PHRASES = "phrases.json"
@@ -65,22 +66,24 @@ def make(folder: str, phrases: Phrases, synthesizers: Sequence[Any], amounts: Am
     with files.replacing_folder(folder) as part, \
             Progress("synthesising", sum(sum(counts.values()) for _, counts in plan)) as progress:
         for phrase, counts in plan:
-            for split, count in counts.items():
-                try:
-                    said.append(_write(os.path.join(part, split, phrase), phrase, speakers[split], count, rng))
-                except KwsError:
-                    if phrase in phrases.keywords:
-                        raise
-                    mute.append(phrase)
-                    break
-                progress.update(count)
-        os.mkdir(os.path.join(part, BACKGROUND))
-        for name, samples in backgrounds(said, rng):
-            write_wav(os.path.join(part, BACKGROUND, name + ".wav"), 0.7 * samples / np.abs(samples).max())
+            folders = {split: os.path.join(part, split, phrase) for split in counts}
+            try:
+                for split, count in counts.items():
+                    clip = _write(folders[split], phrase, speakers[split], count, rng)
+                    progress.update(count)
+                    # Noise holds no keyword, and nobody whom the network is measured on.
+                    said += [clip] if split == SPLITS[0] and phrase not in phrases.keywords else []
+            except KwsError:
+                if phrase in phrases.keywords:
+                    raise
+                mute.append(phrase)
+                for folder_of_split in folders.values():
+                    shutil.rmtree(folder_of_split, ignore_errors=True)
+        write_backgrounds(part, said, rng)
         with open(os.path.join(part, PHRASES), "w", encoding="utf-8") as file:
             json.dump(phrases._asdict(), file, indent=1)
     if mute:
-        say("Left out, because they are too long for a clip: %s" % ", ".join(mute))
+        say("Left out, because a voice says nothing for them or takes too long for a clip: %s" % listed(mute))
 
 
 def check_length(keyword: str, synthesizer: Any) -> None:

@@ -39,7 +39,8 @@ class Part(NamedTuple):
 
     def chosen(self, which: np.ndarray) -> "Part":
         """Some of the rows, by their indices or by [n] bool."""
-        return self._replace(rows=self.rows[which], words=self.words[which], splits=self.splits[which])
+        repeats = None if self.repeats is None else self.repeats[which]
+        return Part(self.dataset, self.rows[which], self.words[which], self.splits[which], repeats)
 
 
 def whole(dataset: Dataset, keywords: Sequence[str]) -> Part:
@@ -50,15 +51,15 @@ def whole(dataset: Dataset, keywords: Sequence[str]) -> Part:
 
 
 def own(dataset: Dataset, keywords: Sequence[str]) -> Tuple[Part, str]:
-    """The user's recordings, and how some are kept for the test: "speakers", "recordings" or "".
+    """The user's recordings, and how some are kept for the test: "splits", "speakers", "recordings" or "".
 
     Raises a KwsError if all recordings of a keyword are silent.
     """
     part = whole(dataset, keywords)
     part = _without_silent(part, keywords)
     if dataset.info.get("given_splits"):
-        return part, "speakers"
-    speakers = dataset.speakers[part.rows]
+        return part, "splits"
+    speakers = np.array([folded(name) for name in dataset.speakers[part.rows]])
     names = sorted(set(speakers) - {""}, key=_hash)
     if len(names) >= _FEWEST_SPEAKERS and "" not in speakers:
         tested = np.isin(speakers, names[: max(1, len(names) // 4)])

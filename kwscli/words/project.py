@@ -10,7 +10,7 @@ import os
 import random
 from typing import Any, List, NamedTuple, Optional, Tuple
 
-from .. import labels
+from .. import classifiers, labels
 from ..console import say
 from ..data import dataset, layouts, prepare
 from ..data.synthesize import check_words
@@ -66,7 +66,7 @@ class Material(NamedTuple):
     phrases: Phrases
     synthetic: Part
     own: Optional[Part]
-    kept: str  # how some of the user's recordings are kept for the test: "speakers", "recordings" or ""
+    kept: str  # how some of the user's recordings are kept for the test, see `mixture.own`
     other: Optional[Part]  # all recordings in the data path, those of keywords too
 
 
@@ -75,7 +75,7 @@ def checked(request: Request) -> Request:
     labels.labels_of(request.keywords)
     request = request._replace(keywords=check_words(request.keywords))
     for keyword in request.keywords:
-        if layouts.word_of(os.path.join(keyword, "a.wav")) != keyword:
+        if not _can_name_a_folder(keyword):
             raise KwsError("%r cannot be a keyword, because a folder with this name means something else" % keyword,
                            "choose another word; kws guide data lists these names")
     for name, path in (("--recordings", request.recordings), ("--data-path", request.data_path)):
@@ -97,32 +97,53 @@ def _is_of_others(request):
 
 
 def collect(request: Request) -> Material:
-    """Synthesise what is missing, and write the data to train on."""
+    """Synthesise what is missing, and write the data to train on. Checks first all that can be checked."""
+    _check_start(request.start_checkpoint)
+    other = _other(request)
     own, kept = _own(request)
     _synthesize(request)
     folder = request.folder("synthetic")
     prepare.prepare(folder, folder, PrepareSettings(sample_rate=SAMPLE_RATE))
     synthetic = mixture.whole(dataset.load(folder), request.keywords)
-    parts, other = [synthetic], None
+    parts = [synthetic]
     if own:
         own = mixture.weighted(own, synthetic, request.keywords)
         parts.append(own)
-    if request.data_path:
-        data = dataset.load(request.data_path)
-        dataset.check_sample_rate(data, SAMPLE_RATE)
-        other = mixture.whole(data, request.keywords)
-        parts.append(mixture.others(data, request.keywords, _other_clips(request, own)))
+    if other:
+        parts.append(mixture.others(other.dataset, request.keywords, _other_clips(request, own)))
     mixture.write(request.folder("data"), parts, SAMPLE_RATE)
     return Material(request.keywords, corpus.read_phrases(folder), synthetic, own, kept, other)
+
+
+def _check_start(path):
+    """Raise a KwsError for a network that cannot learn from the recordings that `collect` writes."""
+    known = classifiers.description(path)
+    if known and known.features.sample_rate != SAMPLE_RATE:
+        raise KwsError("%s takes %d samples per second, but kws words makes recordings of %d"
+                       % (path, known.features.sample_rate, SAMPLE_RATE), "choose another --start-checkpoint")
+
+
+def _other(request):
+    """All recordings in the data path, or None. Raises a KwsError if they cannot measure false accepts."""
+    if not request.data_path:
+        return None
+    data = dataset.load(request.data_path)
+    dataset.check_sample_rate(data, SAMPLE_RATE)
+    other = mixture.whole(data, request.keywords)
+    for split in (mixture.VALIDATION, mixture.TESTING):
+        if not set(other.words[other.splits == split]) - set(request.keywords):
+            raise KwsError("%s has no recordings of other words in its %s split" % (request.data_path, split),
+                           "add other words, such as those of Speech Commands, or leave --data-path out")
+    return other
 
 
 def _other_clips(request, own):
     """{split: how many clips of each word of the data path are trained}.
 
-    None where people say some keyword in no recording, so that the network cannot learn that people say only other
-    words.
+    None where some keyword is trained without recordings of people, so that the network cannot learn that people say
+    only other words.
     """
-    if not own or set(request.keywords) - set(own.words):
+    if not own or set(request.keywords) - set(own.words[own.splits == mixture.TRAINING]):
         return {}
     return _OTHERS_QUICK if request.quick else _OTHERS_FULL
 
@@ -190,13 +211,24 @@ def _check_same(folder, before, now):
 
 def _phrases(request, words, espeak, amounts):
     """What to say: the keywords, what sounds like them, and other words."""
-    usable = [word for word in words if layouts.word_of(os.path.join(word, "a.wav")) == word]
+    usable = list(filter(_can_name_a_folder, words))
     alike = HardNegatives(request.keywords, usable, espeak.sounds_of)
-    hard = list(dict.fromkeys(text for one in request.keywords for text in alike.of(one, amounts.hard_phrases)))
+    # Half of the words at most, so that others are left to measure false accepts on.
+    count = min(amounts.hard_phrases, max(1, len(usable) // (2 * len(request.keywords))))
+    found = (text for keyword in request.keywords for text in alike.of(keyword, count))
+    hard = list(dict.fromkeys(filter(_can_name_a_folder, found)))
     taken = {folded(text) for text in hard + list(request.keywords)}
     rest = [word for word in usable if folded(word) not in taken]
+    if not rest:
+        raise KwsError("the word list has no words beside the keywords and those that sound like them",
+                       "give a longer --word-list")
     others = random.Random(SEED).sample(rest, min(len(rest), amounts.other_words))
     return Phrases(list(request.keywords), hard, others, request.spoken())
+
+
+def _can_name_a_folder(phrase):
+    """Whether kws prepare takes a folder with this name as that of a word; noise, for example, it does not."""
+    return layouts.word_of(os.path.join(phrase, "a.wav")) == phrase
 
 
 def training_flags(request: Request) -> List[str]:

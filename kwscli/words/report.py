@@ -14,6 +14,7 @@ from .project import Material
 
 _TRAINING, _VALIDATION, _TESTING = SPLITS
 _KEPT = {
+    "splits": "your recordings in the testing split",
     "speakers": "your recordings of speakers that training has not heard",
     "recordings": "your recordings that training has not heard, of the same speakers",
 }
@@ -128,6 +129,6 @@ class _Others:
         """The false accepts in speech and in noise."""
         sources = [
             (self._name, measuring.speech(model, self._speech.of(_TESTING, self._words))),
-            ("background noise", self._noise(model)),
+            ("background noise, which training has mixed in", self._noise(model)),
         ]
         return [measuring.false_accepts(model.labels, [stream], settings, name) for name, stream in sources]

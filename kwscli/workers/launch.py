@@ -14,7 +14,7 @@ from typing import Callable, Dict, List, Sequence
 
 from ..devices.choose import workers_use_hccl
 from ..errors import KwsError
-from ..interrupts import forwarded
+from ..interrupts import STOPPING, forwarded
 from . import cluster, rank_table
 from .sockets import free_ports
 
@@ -119,7 +119,7 @@ class _Workers:
 
     def _is_orderly(self, status):
         """Whether a worker ended as it should: at the end of its work, or because of a signal to stop."""
-        return status == 0 or self._stopped_by or status in (128 + signal.SIGINT, 128 + signal.SIGTERM)
+        return status == 0 or self._stopped_by or status - 128 in STOPPING
 
     def _advice(self, rank):
         if self._last_lines[rank]:
