@@ -352,7 +352,7 @@ def test_leakage_is_a_speaker_or_a_recording_in_two_splits():
         "put all recordings of a speaker into one split",
         "1 recording is in more than one split (yes/1.wav: training and validation): the accuracy will look better "
         "than it is; delete the copies, which problems.csv lists",
-        "The speaker of 1 recordings is unknown, and may be in more than one split; name files after their speakers, "
+        "The speaker of 1 recording is unknown, and may be in more than one split; name files after their speakers, "
         "as in anna_nohash_0.wav",
     ]
     assert list(found.with_split("testing").lines()) == [lines[0], lines[2]]

@@ -33,8 +33,9 @@ class Leakage(NamedTuple):
                 "delete the copies, which problems.csv lists",
             )
         if self.nameless:
-            yield "The speaker of {:,} recordings is unknown, and may be in more than one split; {}".format(
-                self.nameless, "name files after their speakers, as in anna_nohash_0.wav"
+            count = "1 recording" if self.nameless == 1 else "{:,} recordings".format(self.nameless)
+            yield "The speaker of %s is unknown, and may be in more than one split; %s" % (
+                count, "name files after their speakers, as in anna_nohash_0.wav"
             )
 
     def to_json(self) -> Dict[str, Any]:
