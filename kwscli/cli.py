@@ -473,7 +473,7 @@ def freeze(checkpoint, formats, output, data_path, as_json):
 @_data_path(otherwise="none: other words are synthesised")
 @click.option("--max-false-accepts-per-hour", type=FiniteRange(0), default=1.0, show_default=True, metavar="N",
               help="The thresholds are chosen for this rate.")
-@click.option("--quick", is_flag=True, help="Synthesise and train less, for minutes instead of most of an hour.")
+@click.option("--quick", is_flag=True, help="Synthesise less, and train a sixth of the steps.")
 @click.option("--word-list", metavar="FILE",
               help="Words of the language, for phrases that sound alike.  [default: a list of kws for en and de]")
 @click.option("--piper-voice", "piper_voices", multiple=True, metavar="FILE",
